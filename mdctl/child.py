@@ -1,0 +1,199 @@
+"""The only door to other programs: one call runs one child, limited in time, memory and output.
+
+A child gets no shell, no input unless it is given, a small environment and a private folder to live in. It leads a
+process group of its own, and the whole group ends with it.
+"""
+
+import contextlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from mdctl.errors import MdctlError
+
+GIB = 1024**3
+STDERR_BYTES = 64 * 1024
+FILE_BYTES = 2 * GIB
+"""No file that a child writes may grow beyond this."""
+
+_NICENESS = 5
+_GRACE_S = 2.0
+"""How long the pipes of a killed group may take to run dry."""
+
+
+class ChildFailed(MdctlError):
+    """A child that could not be started, took too long or said too much; `why` holds the reason in plain words."""
+
+    code = "MD-CHILD"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a child left behind."""
+
+    returncode: int
+    """Its exit status; negative for a signal."""
+
+    stdout: bytes
+    """Everything it wrote to its standard output."""
+
+    stderr: str
+    """The first 64 kB of its complaints."""
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    stdout_limit: int,
+    memory_bytes: int | None = 4 * GIB,
+    stdin: bytes | None = None,
+    cwd: Path | None = None,
+) -> Finished:
+    """Run a program to its end and give back what it said.
+
+    `argv[0]` must be an absolute path. The child works in `cwd`, by default an empty folder that vanishes afterwards.
+    Memory, processor time and file size are limited on Linux, wall-clock time and output everywhere.
+
+    Raises:
+        ChildFailed: it could not be started, ran longer than `timeout_s`, or wrote more than `stdout_limit` bytes.
+    """
+    if not Path(argv[0]).is_absolute():
+        raise ValueError(f"a child needs an absolute path: {argv[0]}")
+    with tempfile.TemporaryDirectory(prefix="mdctl-", ignore_cleanup_errors=True) as folder:
+        child = _Child([str(part) for part in argv], Path(folder) if cwd is None else cwd, stdin, stdout_limit)
+        try:
+            child.limit(memory_bytes, timeout_s)
+            return child.finish(timeout_s)
+        finally:
+            child.end()
+
+
+class _Child:
+    """A started program and the threads that serve its pipes."""
+
+    def __init__(self, argv: list[str], cwd: Path, stdin: bytes | None, stdout_limit: int) -> None:
+        self.name = Path(argv[0]).name
+        self.started = time.monotonic()
+        try:
+            self.process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                env=_environment(),
+                start_new_session=True,  # a group of its own; and Ctrl-C at the terminal reaches only us
+                creationflags=_windows_flags(),
+            )
+        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
+            raise ChildFailed(f"{self.name} could not be started.", why=str(error)) from error
+        self.stdout_limit = stdout_limit
+        self.overflowed = False
+        self._stdout: list[bytes] = []
+        self._stderr: list[bytes] = []
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._threads = [
+            threading.Thread(target=self._collect, args=(self.process.stdout,), daemon=True),
+            threading.Thread(target=self._listen, args=(self.process.stderr,), daemon=True),
+        ]
+        if stdin is not None and self.process.stdin is not None:
+            self._threads.append(threading.Thread(target=_feed, args=(self.process.stdin, stdin), daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def limit(self, memory_bytes: int | None, timeout_s: float) -> None:
+        """Bound what the child may take, from outside: `preexec_fn` is unsafe beside torch's threads."""
+        if sys.platform != "linux":
+            return
+        import resource
+
+        seconds = math.ceil(timeout_s * (os.cpu_count() or 1))
+        limits = [(resource.RLIMIT_CPU, seconds), (resource.RLIMIT_FSIZE, FILE_BYTES), (resource.RLIMIT_CORE, 0)]
+        if memory_bytes is not None:
+            limits.append((resource.RLIMIT_AS, memory_bytes))
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpriority(os.PRIO_PROCESS, self.process.pid, _NICENESS)
+        for kind, most in limits:
+            # A child that is gone already, or a stricter limit set by an administrator: both are fine.
+            with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
+                resource.prlimit(self.process.pid, kind, (most, most))
+
+    def finish(self, timeout_s: float) -> Finished:
+        """Wait for the end of the child and of what it says."""
+        deadline = self.started + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        try:
+            if self.overflowed:
+                why = f"it wrote more than {self.stdout_limit / 1e6:.1f} MB"
+                raise ChildFailed(f"{self.name} said too much.", why=why)
+            if any(thread.is_alive() for thread in self._threads):
+                raise subprocess.TimeoutExpired(self.name, timeout_s)
+            returncode = self.process.wait(max(0.05, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            raise ChildFailed(f"{self.name} did not end.", why=f"it ran longer than {timeout_s:g} s") from error
+        return Finished(returncode, b"".join(self._stdout), b"".join(self._stderr).decode("utf-8", "replace"))
+
+    def end(self) -> None:
+        """End whoever of the group is left, and let go of the pipes."""
+        self._kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_GRACE_S)
+        for thread in self._threads:
+            thread.join(_GRACE_S)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None and not any(thread.is_alive() for thread in self._threads):
+                pipe.close()
+
+    def _kill(self) -> None:
+        if sys.platform == "win32":
+            self.process.kill()
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _collect(self, pipe: IO[bytes]) -> None:
+        size = 0
+        while chunk := pipe.read(1 << 16):
+            size += len(chunk)
+            if size > self.stdout_limit:
+                self.overflowed = True
+                self._stdout.clear()
+                self._kill()
+                return
+            self._stdout.append(chunk)
+
+    def _listen(self, pipe: IO[bytes]) -> None:
+        room = STDERR_BYTES
+        while chunk := pipe.read(1 << 12):  # read on when full, or the child would block
+            self._stderr.append(chunk[:room])
+            room -= len(self._stderr[-1])
+
+
+def _feed(pipe: IO[bytes], data: bytes) -> None:
+    with contextlib.suppress(OSError), pipe:  # a child may end before it has read everything
+        pipe.write(data)
+
+
+def _environment() -> dict[str, str]:
+    """Little enough that nothing of the user's (FFREPORT, LD_PRELOAD, proxies) can steer a child."""
+    if sys.platform == "win32":
+        return {name: os.environ[name] for name in ("SYSTEMROOT", "WINDIR") if name in os.environ}
+    return {"PATH": os.defpath, "LC_ALL": "C"}
+
+
+def _windows_flags() -> int:
+    if sys.platform != "win32":
+        return 0
+    return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS

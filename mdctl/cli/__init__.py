@@ -1,0 +1,1 @@
+"""The face: every command, for terminals, pipes and scripts."""

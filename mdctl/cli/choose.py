@@ -1,0 +1,32 @@
+"""Which setting wins: flag > project.toml > template > built-in; and where each came from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mdctl.settings import Settings, from_table
+from mdctl.workspace import presets
+from mdctl.workspace.project import Project
+
+Table = Mapping[str, Any]
+
+
+def layers(table: str, project: Project | None, template: str | None, flags: Table) -> list[tuple[str, Table]]:
+    """The sources of one table of settings, weakest first, each with its name."""
+    name = template or (project.record.template if project else None)
+    chosen = presets.read(name) if name else None
+    own: Table = getattr(project.record, table) if project else {}
+    given = {key: value for key, value in flags.items() if value is not None}
+    return [
+        (f"template {name}", chosen.tables[table] if chosen else {}),
+        (f"{project.name}/project.toml" if project else "project.toml", own),
+        ("flag", given),
+    ]
+
+
+def resolve(kind: type[Settings], table: str, sources: list[tuple[str, Table]]) -> Settings:
+    """One frozen record of settings out of its sources; each is checked by itself, so that the error names it."""
+    merged: dict[str, Any] = {}
+    for source, values in sources:
+        from_table(kind, values, table if source == "flag" else f"{source}: {table}")
+        merged |= values
+    return from_table(kind, merged, table)

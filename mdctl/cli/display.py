@@ -1,0 +1,192 @@
+"""The live face for terminals: the only file that knows rich. All text passes `safe` and is drawn as `Text`."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from mdctl.cli.face import Manners, Record, error_lines, on_terminal
+from mdctl.cli.lines import Lines, LineView, clock
+from mdctl.errors import MdctlError
+from mdctl.text import safe
+
+SPARKS = "▁▂▃▄▅▆▇█"
+NARROW = 80
+"""Below this many columns a training shows lines instead of the panel."""
+
+
+def _console(manners: Manners, *, stderr: bool) -> Console:
+    return Console(
+        stderr=stderr,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        no_color=not manners.colour or None,
+        soft_wrap=False,
+    )
+
+
+def text(line: str, style: str = "", limit: int = 2000) -> Text:
+    """Foreign text as rich may draw it."""
+    return Text(safe(line, limit), style=style)
+
+
+class Screen(Lines):
+    """Tables, bars and panels on stderr, tables on stdout where it is a terminal."""
+
+    def __init__(self, manners: Manners) -> None:
+        super().__init__(manners)
+        self._err = _console(manners, stderr=True)
+
+    def say(self, text_: str) -> None:
+        """Tell a sentence."""
+        self._err.print(text(text_))
+
+    def warn(self, text_: str, code: str = "MD-NOTE") -> None:
+        """Tell something that the user may not have expected."""
+        self._err.print(Text("! ", "yellow") + text(text_))
+
+    def done(self, text_: str, then: Sequence[str] = ()) -> None:
+        """Tell that something is finished, and which commands come next."""
+        self._err.print(Text("✓ ", "green") + text(text_))
+        for place, line in enumerate(then):
+            self._err.print(Text("Next:  " if place == 0 else "       ", "dim") + text(line, "cyan"), soft_wrap=True)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table that is part of the story."""
+        self._err.print(text(title, "bold"))
+        self._err.print(_table(columns, rows))
+
+    def answer(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
+    ) -> None:
+        """Give a list as a table, or as TSV into a pipe."""
+        if not on_terminal(sys.stdout):
+            super().answer(columns, rows, records, names)
+        else:
+            _console(self.manners, stderr=False).print(_table(columns, rows))
+
+    def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
+        """Give one thing's facts, the first as a heading."""
+        if not on_terminal(sys.stdout):
+            super().sheet(facts, record)
+            return
+        grid = Table.grid(padding=(0, 2))
+        for name, value in facts:
+            grid.add_row(text(name, "dim"), text(value))
+        _console(self.manners, stderr=False).print(grid)
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+        """A bar with the time it took."""
+        began = time.monotonic()
+        bar = ProgressBar(total=total, width=30)
+        with Live(console=self._err, transient=False, refresh_per_second=8) as live:
+
+            def show(done: int, remark: str = "") -> None:
+                bar.update(done)
+                row = Table.grid(padding=(0, 2))
+                passed = clock(time.monotonic() - began)
+                row.add_row(text(label), bar, text(f"{done}/{total}"), text(passed, "dim"), text(remark))
+                live.update(row)
+
+            show(0)
+            yield show
+
+    @contextmanager
+    def training(self, title: str, place: str, total: int) -> Iterator[LineView]:
+        """A panel that follows the training; lines on a narrow terminal."""
+        if self._err.width < NARROW:
+            with super().training(title, place, total) as view:
+                yield view
+            return
+        with Live(console=self._err, transient=False, refresh_per_second=4) as live:
+            yield _Panel(live, title, place, total)
+
+    def ask(self, question: str, default: str) -> str:
+        """Ask for one line."""
+        answer = self._err.input(text(question) + Text(f" [{safe(default)}] ", "dim"))
+        return answer.strip() or default
+
+    def fail(self, error: MdctlError) -> None:
+        """Tell an error in its four parts."""
+        first, *rest = error_lines(error)
+        self._err.print(Text("error: ", "bold red") + text(first.removeprefix("error: "), "bold"), soft_wrap=True)
+        for line in rest:
+            self._err.print(text(line), soft_wrap=True)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(text(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(text(cell) for cell in row))
+    return table
+
+
+def sparkline(values: Sequence[float], width: int = 16) -> str:
+    """The course of some numbers in one line of blocks."""
+    if not values:
+        return ""
+    size = max(1, -(-len(values) // width))
+    means = [sum(part) / len(part) for part in (values[i : i + size] for i in range(0, len(values), size))]
+    low, high = min(means), max(means)
+    return "".join(SPARKS[round((value - low) / (high - low or 1) * (len(SPARKS) - 1))] for value in means)
+
+
+class _Panel(LineView):
+    """The panel of one training."""
+
+    def __init__(self, live: Live, title: str, place: str, total: int) -> None:
+        super().__init__(title, lambda line: live.console.print(text(line)))
+        self._live, self._title, self._place = live, title, place
+        self._bar = ProgressBar(total=total, width=40)
+        self._losses: dict[str, deque[float]] = {"motion": deque(maxlen=400), "appearance": deque(maxlen=400)}
+        self._began = time.monotonic()
+        self._saved: tuple[int, float] | None = None
+
+    def step(self, record: Record) -> None:
+        """Show one step that was done."""
+        self._last = record
+        for name, values in self._losses.items():
+            if record["loss"].get(name) is not None:
+                values.append(record["loss"][name])
+        self._draw()
+
+    def saved(self, step: int) -> None:
+        """Show that this step is safe on disk."""
+        self._saved = step, time.monotonic()
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._last is None:
+            return
+        record, now = self._last, time.monotonic()
+        grid = Table.grid(padding=(0, 2))
+        done = Table.grid(padding=(0, 2))
+        self._bar.update(record["step"])
+        done.add_row(self._bar, text(f"{record['step']}/{record['of']}   {100 * record['step'] // record['of']} %"))
+        grid.add_row(text("training", "dim"), done)
+        left = f"{clock(now - self._began)} done · ~{clock(record['eta_s'])} left   {record['s_per_step']:.2f} s/step"
+        grid.add_row(text("time", "dim"), text(left))
+        losses = "   ".join(
+            f"{name} {sparkline(values)} {values[-1]:.3f}" for name, values in self._losses.items() if values
+        )
+        grid.add_row(text("loss", "dim"), text(losses))
+        if record.get("memory_gb"):
+            grid.add_row(text("memory", "dim"), text(f"{record['memory_gb']:.1f} GB"))
+        ago = f"step {self._saved[0]} · {clock(now - self._saved[1])} ago" if self._saved else "not yet"
+        grid.add_row(text("saved", "dim"), text(f"{ago}    (Ctrl-C stops and saves)"))
+        hint = text("loss is noisy by nature; judge by the videos", "dim")
+        self._live.update(
+            Panel(Group(grid, hint), title=text(self._title), subtitle=text(self._place, "dim"), width=NARROW)
+        )

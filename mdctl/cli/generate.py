@@ -1,0 +1,320 @@
+"""`gen`: put a learned motion on whatever the prompt names."""
+
+import json
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mdctl import __version__
+from mdctl.catalog import ModelCard
+from mdctl.cli import options
+from mdctl.cli.choose import layers, resolve
+from mdctl.cli.face import EPILOG, face
+from mdctl.cli.start import quoted
+from mdctl.cli.train import paths_of, stamp
+from mdctl.errors import BadInput, NotFound, UsageFault
+from mdctl.settings import SampleSettings, parse_size, to_table
+from mdctl.text import safe, slug
+from mdctl.workspace import atomic, locations, locks, weights
+from mdctl.workspace.project import Project
+from mdctl.workspace.runs import Run
+from mdctl.workspace.saves import Save
+
+if TYPE_CHECKING:
+    from mdctl.media.ffmpeg import Frames
+    from mdctl.motion.backbone import Backbone
+    from mdctl.motion.lora import Adapters
+
+TEMPORAL_FILE = "temporal.safetensors"
+LONGEST_PROMPT = 20_000
+MAX_SEED = 2**63 - 1
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command(epilog=EPILOG)(gen)
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video that was made."""
+
+    path: Path
+    frames: "Frames"
+    seed: int
+
+
+def gen(
+    name: options.ProjectName,
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="What is to be seen; - reads it.", show_default=False)
+    ],
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many videos.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SEED, help="Of the first video.", show_default="drawn")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="How strongly the motion is put on, 0-1.5.", show_default="1")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.", show_default="30")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How closely to keep to the prompt.", show_default="as the model")
+    ] = None,
+    negative: Annotated[str | None, typer.Option(help="What is not to be seen.")] = None,
+    frames: options.NumFrames = None,
+    size: options.Size = None,
+    fps: options.Fps = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Which save: last, or its step.", show_default="last")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE|DIR", help="Where to put it.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Move a file of that name to the trash first.")] = False,
+    container: Annotated[
+        Literal["mp4", "gif", "webp"] | None, typer.Option("--format", help="File format.", show_default="mp4")
+    ] = None,
+    template: options.Template = None,
+    device: options.Device = "auto",
+    precision: options.Precision = None,
+    dry_run: options.DryRun = False,
+) -> int:
+    """Put the learned motion on whatever the prompt names.
+
+    \b
+    mdctl gen golf "a monkey playing golf"
+    mdctl gen golf "a panda playing golf" --count 4 --seed 7 --strength 1.2
+    """
+    words = _prompt(prompt)
+    width, height = parse_size(size) if size else (None, None)
+    flags = {
+        "steps": steps,
+        "guidance": guidance,
+        "strength": strength,
+        "negative": negative,
+        "frames": frames,
+        "fps": fps,
+        "width": width,
+        "height": height,
+        "precision": precision,
+    }
+    project = Project.open(name)
+    asked = resolve(SampleSettings, "gen", layers("gen", project, template, flags))
+    run, save = find_save(project, checkpoint)
+    first = seed if seed is not None else secrets.randbelow(2**31)
+    target = _target(output, container, count, force)
+    settings = settled(asked, run)
+    if dry_run:
+        face().sheet(
+            [("save", f"{run.id}, step {save.step}"), *((k, str(v)) for k, v in to_table(settings).items())], {}
+        )
+        return 0
+    made = list(make(project, run, save, words, settings, range(first, first + count), target, device))
+    again = f"mdctl gen {name} {quoted(words)} --seed {first}"
+    face().done(f"{count} video{'s' * (count != 1)} of '{name}'.", [f"{again} --strength 1.2     the motion stronger"])
+    face().result(paths_of([video.path for video in made]), {})
+    return 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where videos go and as what."""
+
+    folder: Path | None
+    """None is the project's own outputs."""
+
+    file: Path | None
+    format: Literal["mp4", "gif", "webp"]
+
+
+def make(
+    project: Project,
+    run: Run,
+    save: Save,
+    prompt: str,
+    settings: SampleSettings,
+    seeds: range,
+    target: Target,
+    device_name: str,
+) -> Iterator[Video]:
+    """Load the model and the save once, then make and keep one video for each seed."""
+    from mdctl.motion import dataset, sampling
+
+    with locks.reader(save.folder):
+        backbone, adapters, card = _load(project, run, save, settings, device_name)
+        shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
+        for word_list, verb in ((backbone.unread(prompt), "prompt"), (backbone.unread(settings.negative), "negative")):
+            if word_list:
+                face().warn(f"the text encoder does not read these words of the {verb}: {', '.join(word_list)}.")
+        embeds, negative = backbone.embed([prompt]), backbone.embed([settings.negative])
+        scales = {"temporal": settings.strength}
+        if settings.strength:
+            noise = sampling.first_noise(backbone, seeds[0], *shape)
+            sampling.require_effect(backbone, adapters, scales, noise, embeds, f"save {save.step} of '{project.name}'")
+        for number, seed in enumerate(seeds, 1):
+            began = time.monotonic()
+            noise = sampling.first_noise(backbone, seed, *shape)
+            label = f"{number}/{len(seeds)}"
+            with adapters.speaking(scales), face().progress(label, settings.steps) as show:
+                for step in sampling.sample(backbone, noise, embeds, negative, settings.steps, settings.guidance or 1):
+                    show(step.number, f"seed {seed}")
+            drawn = dataset.to_frames(backbone.decode(step.latents))
+            record = {
+                "prompt": prompt,
+                "seed": seed,
+                "settings": to_table(settings),
+                "project": project.name,
+                "run": run.id,
+                "save": save.step,
+                "weights_sha256": save.manifest[TEMPORAL_FILE].sha256,
+                "model": {"name": card.name, "fingerprint": run.settings["model"]["fingerprint"]},
+                "mdctl": __version__,
+                **_versions(),
+            }
+            path = _keep(project, drawn, settings.fps or 8, prompt, seed, target, record)
+            seconds = round(time.monotonic() - began, 2)
+            sidecar = str(path.with_suffix(".json"))
+            face().event(
+                {
+                    "event": "video",
+                    "path": str(path),
+                    "sidecar": sidecar,
+                    "prompt": prompt,
+                    "seed": seed,
+                    "seconds": seconds,
+                }
+            )
+            yield Video(path, drawn, seed)
+
+
+def _prompt(given: str) -> str:
+    words = sys.stdin.read() if given == "-" else given
+    if not words.strip():
+        raise BadInput("the prompt is empty.", fix='mdctl gen golf "a monkey playing golf"', code="MD-PROMPT")
+    if len(words) > LONGEST_PROMPT:
+        raise BadInput(f"a prompt of {len(words)} characters is too long.", fix=f"say it in {LONGEST_PROMPT} or fewer")
+    return words.strip()
+
+
+def find_save(project: Project, checkpoint: str | None) -> tuple[Run, Save]:
+    """The run and its save to use: of the newest run that has one, the last or the one of this step."""
+    run = next((run for run in reversed(project.runs()) if run.saves()), None)
+    damaged = next((run for run in reversed(project.runs()) if run.step == 0 and any(run.folder.glob("ckpt/*"))), None)
+    if run is None:
+        if damaged:
+            damaged.latest()
+        raise NotFound(f"'{project.name}' is not trained yet.", fix=f"mdctl train {project.name}", code="MD-UNTRAINED")
+    if checkpoint in (None, "last"):
+        save = run.latest(
+            report=lambda change: face().warn(f"the save of step {change['from']} is damaged; an earlier one is used.")
+        )
+        assert save is not None
+        if not run.finished:
+            face().say(f"'{project.name}' is {run.status}; step {save.step} is used.")
+        return run, save
+    steps = {str(save.step): save for save in run.saves()}
+    if checkpoint not in steps:
+        raise NotFound(
+            f"'{project.name}' has no save '{safe(checkpoint or '', 40)}'.",
+            why=f"run {run.id} has the steps {', '.join(steps)}.",
+            fix=f"--checkpoint {next(reversed(steps))}",
+        )
+    save = steps[checkpoint]
+    save.verify(optimizer=False)
+    return run, save
+
+
+def settled(asked: SampleSettings, run: Run) -> SampleSettings:
+    """Every gap filled: the shape from what the run was trained on, guidance from the base model."""
+    shape = run.settings["clips"]
+    card, _ = weights.find(_model(run))
+    return SampleSettings(
+        steps=asked.steps,
+        guidance=asked.guidance if asked.guidance is not None else card.guidance,
+        strength=asked.strength,
+        negative=asked.negative,
+        frames=asked.frames or shape["frames"],
+        fps=asked.fps or shape["fps"],
+        width=asked.width or shape["width"],
+        height=asked.height or shape["height"],
+        precision=asked.precision,
+    )
+
+
+def _model(run: Run) -> str:
+    model: Mapping[str, str] = run.settings["model"]
+    return model["folder"] if Path(model["name"]).is_absolute() else model["name"]
+
+
+def _load(
+    project: Project, run: Run, save: Save, settings: SampleSettings, device_name: str
+) -> "tuple[Backbone, Adapters, ModelCard]":
+    """The base model with the motion laid into it, checked to belong together."""
+    from mdctl.motion import device as machine
+    from mdctl.motion import families, lora
+
+    card, folder = weights.find(_model(run))
+    where = f"{save.folder / TEMPORAL_FILE}"
+    file = save.read(TEMPORAL_FILE)
+    said = lora.card_of(file, where)
+    if said.base != weights.fingerprint(folder):
+        raise BadInput(
+            f"'{project.name}' was trained on another base model than '{card.name}' as it is now.",
+            why="adapters do not move between base models.",
+            fix=f"mdctl train {project.name} --fresh",
+            code="MD-MODEL-CHANGED",
+        )
+    device = machine.choose(device_name)
+    machine.settle(None, deterministic=False)
+    precision = machine.choose_precision(settings.precision, device)
+    backbone = families.load(folder, device, machine.DTYPES[precision])
+    adapters = lora.Adapters(backbone.network, backbone.layers, [lora.TEMPORAL], said.rank)
+    adapters.load(lora.TEMPORAL, file, where)
+    return backbone, adapters, card
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "diffusers", "transformers", "peft")}
+
+
+def _target(output: Path | None, container: Literal["mp4", "gif", "webp"] | None, count: int, force: bool) -> Target:
+    if output is None:
+        return Target(None, None, container or "mp4")
+    if output.is_dir() or str(output).endswith(("/", "\\")):
+        return Target(output, None, container or "mp4")
+    suffix = output.suffix.lower().removeprefix(".")
+    if suffix not in ("mp4", "gif", "webp") or (container and container != suffix):
+        raise UsageFault(
+            f"'{safe(str(output), 200)}' says no format that can be written.", fix="-o video.mp4, .gif or .webp"
+        )
+    if count > 1:
+        raise UsageFault(f"{count} videos do not fit into one file.", fix=f"-o {output.with_suffix('')}/")
+    if output.exists():
+        if not force:
+            raise UsageFault(
+                f"the file '{safe(str(output), 200)}' exists.",
+                why="videos replace nothing.",
+                fix="another name, or --force",
+            )
+        atomic.move(output.absolute(), locations.trash() / f"{stamp()}_{output.name}")
+    return Target(None, output.absolute(), suffix)  # type: ignore[arg-type]
+
+
+def _keep(
+    project: Project, frames: "Frames", fps: float, prompt: str, seed: int, target: Target, record: Mapping[str, Any]
+) -> Path:
+    """Write the video and its sidecar under a name that was free; both are whole or absent."""
+    from mdctl.media import ffmpeg
+
+    identity = secrets.token_hex(8)
+    video = ffmpeg.encode(frames, fps, format=target.format, comment=f"mdctl {identity}")
+    name = f"{stamp()}_{slug(prompt, 60) or 'video'}_s{seed}.{target.format}"
+    wanted = target.file or (target.folder.absolute() if target.folder else project.outputs) / name
+    path = atomic.create(wanted, video, beside=".json")
+    sidecar = {"schema": 1, "id": identity, "video": path.name, **record}
+    atomic.write(path.with_suffix(".json"), json.dumps(sidecar, indent=1) + "\n")
+    return path

@@ -1,0 +1,230 @@
+"""The faces without animation: plain lines for pipes and screen readers, JSON Lines, and quiet runs."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from mdctl.cli.face import Manners, Record, can_ask, error_lines, put
+from mdctl.errors import MdctlError
+from mdctl.text import safe
+
+INTERVAL_S = 30.0
+"""How often a long task gives a line when nothing else happens."""
+
+
+class Lines:
+    """One line an event on stderr, TSV and paths on stdout."""
+
+    def __init__(self, manners: Manners) -> None:
+        self.manners = manners
+        self.interactive = can_ask(manners)
+
+    def say(self, text: str) -> None:
+        """Tell a sentence."""
+        put(sys.stderr, safe(text, 2000))
+
+    def warn(self, text: str, code: str = "MD-NOTE") -> None:
+        """Tell something that the user may not have expected."""
+        put(sys.stderr, f"warning: {safe(text, 2000)}")
+
+    def done(self, text: str, then: Sequence[str] = ()) -> None:
+        """Tell that something is finished, and which commands come next."""
+        put(sys.stderr, safe(text, 2000))
+        for line in then:
+            put(sys.stderr, f"Next:  {safe(line, 2000)}")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table that is part of the story, as lines."""
+        put(sys.stderr, safe(title))
+        for row in rows:
+            put(sys.stderr, "  " + "  ".join(safe(cell) for cell in row if cell))
+
+    def answer(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
+    ) -> None:
+        """Give a list as TSV."""
+        for row in rows:
+            put(sys.stdout, "\t".join(safe(cell, 10_000) for cell in row))
+
+    def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
+        """Give one thing's facts as TSV."""
+        for name, value in facts:
+            put(sys.stdout, f"{name}\t{safe(value, 10_000)}")
+
+    def event(self, record: Record) -> None:
+        """Records are for JSON; lines say the same in their own words."""
+
+    def result(self, paths: Sequence[str], record: Record) -> None:
+        """Give the paths that were made, one a line."""
+        for path in paths:
+            put(sys.stdout, path)
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+        """A line when a task takes long, and one at its end."""
+        noted = time.monotonic()
+
+        def show(done: int, remark: str = "") -> None:
+            nonlocal noted
+            if done >= total or time.monotonic() - noted > INTERVAL_S:
+                noted = time.monotonic()
+                put(sys.stderr, safe(f"{label} {done}/{total} {remark}".rstrip()))
+
+        yield show
+
+    @contextmanager
+    def training(self, title: str, place: str, total: int) -> Iterator["LineView"]:
+        """A line for each save, and one every half minute."""
+        put(sys.stderr, safe(f"{title} · {place}"))
+        yield LineView(title.split(" ")[0], put_line)
+
+    def ask(self, question: str, default: str) -> str:
+        """Ask for one line on the terminal."""
+        sys.stderr.write(f"{safe(question)} [{safe(default)}] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip() or default
+
+    def fail(self, error: MdctlError) -> None:
+        """Tell an error in its four parts."""
+        for line in error_lines(error):
+            put(sys.stderr, line)
+
+
+def put_line(text: str) -> None:
+    """One line to stderr."""
+    put(sys.stderr, text)
+
+
+def train_line(record: Record) -> str:
+    """One step of training as a line."""
+    step, of, loss = record["step"], record["of"], record["loss"]
+    parts = [f"step {step}/{of} {100 * step // of}%"]
+    parts += [f"{name} {value:.3f}" for name, value in loss.items() if value is not None]
+    parts.append(f"{record['s_per_step']:.2f} s/step")
+    if record.get("memory_gb"):
+        parts.append(f"{record['memory_gb']:.1f} GB")
+    parts.append(f"left {clock(record['eta_s'])}")
+    return " ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person says them: `8m15s`, `1h02m`."""
+    whole = max(0, round(seconds))
+    if whole >= 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+class LineView:
+    """A training as lines: one for each save, and one every half minute."""
+
+    def __init__(self, name: str, write: Callable[[str], None]) -> None:
+        self._name, self._write = name, write
+        self._last: Record | None = None
+        self._noted = time.monotonic()
+
+    def step(self, record: Record) -> None:
+        """Show one step that was done, when it is time for a line."""
+        self._last = record
+        if time.monotonic() - self._noted > INTERVAL_S:
+            self._line("")
+
+    def saved(self, step: int) -> None:
+        """Show that this step is safe on disk."""
+        self._line(f" saved={step}")
+
+    def remark(self, text: str) -> None:
+        """Show a sentence."""
+        self._write(safe(text, 2000))
+
+    def _line(self, more: str) -> None:
+        if self._last is not None:
+            self._noted = time.monotonic()
+            self._write(safe(f"{time.strftime('%H:%M:%S')} {self._name} {train_line(self._last)}{more}"))
+
+
+class Quiet(Lines):
+    """The result and errors, nothing else."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def warn(self, text: str, code: str = "MD-NOTE") -> None:
+        """Nothing."""
+
+    def done(self, text: str, then: Sequence[str] = ()) -> None:
+        """Nothing."""
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Nothing."""
+
+    def answer(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
+    ) -> None:
+        """Give the names, one a line."""
+        for name in names:
+            put(sys.stdout, safe(name, 10_000))
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+        """Nothing is shown."""
+
+        def show(done: int, remark: str = "") -> None:
+            """Nothing."""
+
+        yield show
+
+    @contextmanager
+    def training(self, title: str, place: str, total: int) -> Iterator[LineView]:
+        """Nothing is shown."""
+        yield LineView("", lambda text: None)
+
+
+class Json(Quiet):
+    """One JSON document for reading commands, JSON Lines for all others; errors as a record on stderr."""
+
+    def __init__(self, manners: Manners, command: str) -> None:
+        super().__init__(manners)
+        self.interactive = False
+        self._command = command
+        self._seq = 0
+
+    def _record(self, event: str, **fields: Any) -> str:
+        self._seq += 1
+        head = {"schema": 1, "seq": self._seq, "t": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "event": event}
+        return json.dumps({**head, "command": self._command, **fields}, default=str)
+
+    def warn(self, text: str, code: str = "MD-NOTE") -> None:
+        """A `warning` record."""
+        put(sys.stdout, self._record("warning", code=code, text=text))
+
+    def answer(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
+    ) -> None:
+        """Give a list as one document."""
+        put(sys.stdout, json.dumps(list(records), default=str, indent=1))
+
+    def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
+        """Give one thing as one document."""
+        put(sys.stdout, json.dumps(dict(record), default=str, indent=1))
+
+    def event(self, record: Record) -> None:
+        """Pass on a record; one without a head gets it here."""
+        if "seq" in record:
+            self._seq = record["seq"]
+            put(sys.stdout, json.dumps(record, default=str))
+        else:
+            put(sys.stdout, self._record(**record))
+
+    def result(self, paths: Sequence[str], record: Record) -> None:
+        """The last record."""
+        put(sys.stdout, self._record("result", **{"status": "done", "paths": list(paths), "failed": [], **record}))
+
+    def fail(self, error: MdctlError) -> None:
+        """An `error` record, the last line of stderr."""
+        fields = {"code": error.code, "exit": error.exit_code, "what": error.what, "why": error.why}
+        put(sys.stderr, self._record("error", **fields, saved=error.saved, fix=list(error.fix)))

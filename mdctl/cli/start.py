@@ -1,0 +1,253 @@
+"""The first commands: `new` makes a project of clips."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mdctl.catalog import CARDS, STARTER, ModelCard
+from mdctl.cli import options
+from mdctl.cli.choose import layers, resolve
+from mdctl.cli.face import EPILOG, face
+from mdctl.errors import BadInput, UsageFault
+from mdctl.settings import ClipSettings, Shape, parse_size, to_table
+from mdctl.text import safe
+from mdctl.workspace import locations, weights
+from mdctl.workspace.project import Project, check_name
+from mdctl.workspace.records import NewClip
+
+if TYPE_CHECKING:
+    from mdctl.media.clips import Look
+
+SUFFIX = {
+    "mov": ".mp4",
+    "matroska": ".mkv",
+    "avi": ".avi",
+    "mpegts": ".ts",
+    "mpeg": ".mpg",
+    "gif": ".gif",
+    "png_pipe": ".png",
+    "jpeg_pipe": ".jpg",
+    "webp_pipe": ".webp",
+    "webp_anim": ".webp",
+}
+"""What a copied clip is called, by the reader that its first bytes ask for."""
+
+MANY = 200
+"""From so many clips on, `new` wants to be told that this is meant."""
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command(epilog=EPILOG)(new)
+
+
+def greet() -> None:
+    """What `mdctl` alone says."""
+    projects = Project.all()
+    models = ", ".join(name for name, card in CARDS.items() if weights.installed(card)) or "none"
+    face().say("mdctl teaches a video model a motion from your clips.")
+    face().say("  mdctl demo                              see it work, no download")
+    face().say('  mdctl new golf ./clips/*.mp4            then: mdctl train golf · mdctl gen golf "..."')
+    count = f"{len(projects)} project{'s' * (len(projects) != 1)}"
+    face().say(f"{count} · base models: {models}                             mdctl --help")
+
+
+def card_for(model: str) -> ModelCard:
+    """What is known of a base model, installed or not."""
+    return CARDS[model] if model in CARDS else weights.find(model)[0]
+
+
+def new(
+    name: options.ProjectName,
+    clips: Annotated[list[str], typer.Argument(metavar="CLIPS...", help="Videos of the motion.", show_default=False)],
+    caption: Annotated[
+        str | None, typer.Option(help="What happens in the clips, one plain sentence.", show_default="from NAME")
+    ] = None,
+    trim: Annotated[str | None, typer.Option(help="The part to use, such as 0:01-0:03; one clip only.")] = None,
+    frames: options.NumFrames = None,
+    fps: options.Fps = None,
+    size: options.Size = None,
+    model: options.Model = None,
+    template: options.Template = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")] = False,
+    dry_run: options.DryRun = False,
+) -> int:
+    """Make a project out of a few clips of one motion.
+
+    \b
+    mdctl new golf ./clips/*.mp4
+    mdctl new golf swing.mov --caption "a person is playing golf" --trim 0:01-0:03
+    """
+    from mdctl.media import clips as media
+
+    # Settle name, base model and the shape of the clips before any file is touched.
+    check_name(name)
+    card = card_for(model or "auto") if model not in (None, "auto") else STARTER
+    width, height = parse_size(size) if size else (None, None)
+    flags = {"frames": frames, "fps": fps, "width": width, "height": height}
+    own = resolve(ClipSettings, "clips", layers("clips", None, template, flags))
+    shape = shaped(own, card)
+    paths = media.expand(clips)
+    if trim and len(paths) > 1:
+        raise UsageFault(
+            f"--trim is for one clip, and these are {len(paths)}.", fix="give one clip, or leave --trim out"
+        )
+    if len(paths) > MANY and not face().manners.yes:
+        raise UsageFault(f"{len(paths)} clips are more than a motion needs.", fix="add --yes when this is meant")
+    window = media.parse_trim(trim) if trim else None
+
+    # Look at every clip; each gets a line and a reason.
+    looks = _look(paths, shape, window, strict)
+    first_of: dict[str, int] = {}
+    rows = []
+    for number, found in enumerate(looks, 1):
+        same = first_of.setdefault(found.sha256, number) if found.sha256 else number
+        rows.append(_row(number, found, same, shape.frames))
+        status = "duplicate" if same != number else found.status
+        face().event({"event": "clip", "name": found.name, "sha256": found.sha256, "status": status, **_used(found)})
+    kept = [found for n, found in enumerate(looks, 1) if found.status != "left_out" and first_of[found.sha256] == n]
+    left_out = [found for found in looks if found.status == "left_out"]
+    face().table(
+        f"Checked {len(looks)} clip{'s' * (len(looks) != 1)}", ["#", "CLIP", "LENGTH", "SOURCE", "WILL USE", ""], rows
+    )
+    if not kept:
+        raise BadInput(
+            "none of the clips can be used; no project was made.",
+            why="; ".join(dict.fromkeys(f"{safe(f.name, 60)}: {', '.join(f.reasons)}" for f in left_out))[:400],
+            fix=f"mdctl new {name} OTHER_CLIPS",
+        )
+    if already := _already(name, kept):
+        face().done(already, [f"mdctl train {name}"])
+        face().result([], {"status": "nothing_to_do"})
+        return 0
+
+    # Make the project, whole or not at all.
+    sentence = _caption(name, caption)
+    if dry_run:
+        face().done(f"Motion '{name}' would be made of {len(kept)} clips: \"{sentence}\".")
+        return 11 if left_out else 0
+    made = [_new_clip(found, window) for found in kept]
+    given = to_table(own)
+    project = Project.create(
+        name,
+        caption=sentence,
+        clips=made,
+        table={"clips": given} if given else {},
+        model=model or "auto",
+        template=template,
+    )
+    megabytes = sum(clip.size_bytes for clip in made) / 1e6
+    face().done(
+        f"Created motion '{name}': {len(made)} clip{'s' * (len(made) != 1)}, {megabytes:.1f} MB copied, "
+        f'originals untouched. Caption: "{sentence}".',
+        [f"mdctl train {name}"],
+    )
+    if left_out:
+        why = "; ".join(f"{found.name}: {', '.join(found.reasons)}" for found in left_out)
+        face().warn(f"{len(left_out)} clip{'s' * (len(left_out) != 1)} left out: {why}.")
+    failed = [found.name for found in left_out]
+    outcome = "partial" if left_out else "done"
+    face().result(
+        [str(project.folder)] if face().manners.quiet or face().manners.json else [],
+        {"status": outcome, "failed": failed},
+    )
+    return 11 if left_out else 0
+
+
+def shaped(own: ClipSettings, card: ModelCard) -> Shape:
+    """Clip settings with every gap filled from the base model."""
+    return Shape(
+        frames=own.frames or card.frames,
+        fps=own.fps or card.fps,
+        width=own.width or card.width,
+        height=own.height or card.height,
+    )
+
+
+def _look(paths: Sequence[Path], shape: Shape, window: tuple[float, float] | None, strict: bool) -> "list[Look]":
+    from mdctl.media import clips as media
+
+    looks = []
+    with face().progress("checking clips", len(paths)) as show:
+        for done, path in enumerate(paths, 1):
+            found = media.look(
+                path, num_frames=shape.frames, fps=shape.fps, width=shape.width, height=shape.height, trim=window
+            )
+            show(done, "")
+            if strict and found.status == "left_out":
+                raise BadInput(
+                    f"the clip '{safe(found.name, 80)}' cannot be used.",
+                    why=", ".join(found.reasons),
+                    fix="leave it out, or leave --strict out",
+                )
+            looks.append(found)
+    return looks
+
+
+def _used(found: "Look") -> dict[str, object]:
+    return {"reasons": list(found.reasons), "frames": found.available_frames, "window": [found.start_s, found.end_s]}
+
+
+def _row(number: int, found: "Look", same: int, num_frames: int) -> list[str]:
+    source = found.source
+    length = f"{int(source.duration_s // 60)}:{source.duration_s % 60:04.1f}" if source else ""
+    rate = "variable" if source and source.variable_rate else f"{source.fps:.5g} fps" if source else ""
+    what = f"{source.width}x{source.height}  {rate}" if source else ""
+    if same != number:
+        return [str(number), found.name, length, what, f"same content as {same}", "skipped"]
+    if found.status == "left_out":
+        return [str(number), found.name, length, what, ", ".join(found.reasons), "left out"]
+    used = f"{num_frames} frames, {found.start_s:.1f}-{found.end_s:.1f} s"
+    if found.reasons:
+        used += f"; {', '.join(found.reasons)}"
+    return [str(number), found.name, length, what, used, "ok, adjusted" if found.status == "adjusted" else "ok"]
+
+
+def _already(name: str, kept: "Sequence[Look]") -> str:
+    for project in Project.all():
+        if project.name == name and not project.fault and project.same_clips(found.sha256 for found in kept):
+            return f"All of these clips are in '{name}' already; nothing was changed."
+    return ""
+
+
+def _caption(name: str, given: str | None) -> str:
+    guess = f"a person is {name.replace('_', ' ').replace('-', ' ')}"
+    if given is None and face().interactive:
+        given = face().ask("What happens in the clips?", guess)
+    elif given is None:
+        face().say(f'Caption: "{guess}" (guessed from the name; --caption says it better)')
+        given = guess
+    sentence = " ".join(given.split())
+    if not sentence:
+        raise BadInput("the caption is empty.", fix='--caption "a person is playing golf"')
+    return sentence
+
+
+def _new_clip(found: "Look", window: tuple[float, float] | None) -> NewClip:
+    source = found.source
+    assert source is not None
+    return NewClip(
+        path=found.path,
+        sha256=found.sha256,
+        suffix=SUFFIX[source.reader],
+        name=found.name,
+        trim=window,
+        size_bytes=found.path.stat().st_size,
+        width=source.width,
+        height=source.height,
+        fps=round(source.fps, 4),
+        duration_s=round(source.duration_s, 3),
+    )
+
+
+def quoted(text: str) -> str:
+    """Text as a shell takes it as one word."""
+    return shlex.quote(text) if "'" in text or "$" in text else f'"{text}"'
+
+
+def data_folder() -> Path:
+    """Where the user's data lies."""
+    return locations.home()

@@ -1,0 +1,1 @@
+"""What quality means, as numbers."""

@@ -1,0 +1,1 @@
+"""Video in and out, and the world that `starter` draws."""

@@ -1,0 +1,96 @@
+"""Pictures of videos: contact sheets with labels, single frames as PNG."""
+
+import functools
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from mdctl.media.ffmpeg import Frames
+from mdctl.text import safe
+
+_MARGIN = 8
+_GAP = 2
+_TEXT = 14
+_HEADING = 18
+_PAPER = (255, 255, 255)
+_INK = (25, 25, 25)
+_GREY = (110, 110, 110)
+_MISSING = "\U0010ffff"
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def png(frame: NDArray[np.uint8]) -> bytes:
+    """One frame (h w c) as the bytes of a PNG."""
+    return _bytes(Image.fromarray(np.ascontiguousarray(frame)))
+
+
+def contact_sheet(
+    rows: Sequence[tuple[str, Frames]],
+    *,
+    columns: int = 8,
+    height: int = 96,
+    sections: Mapping[int, str] | None = None,
+) -> bytes:
+    """A PNG with one labelled row per video: `columns` frames, evenly spread, each `height` pixels high.
+
+    `sections` puts a heading above the row of that number.
+    """
+    drawn = [_row(frames, columns, height) for _, frames in rows]
+    labels = [_fitting(label, _font(_TEXT)) for label, _ in rows]
+    headings = {number: _fitting(text, _font(_HEADING)) for number, text in (sections or {}).items()}
+    texts = [(label, _TEXT) for label in labels] + [(text, _HEADING) for text in headings.values()]
+    width = max([row.width for row in drawn] + [round(_font(size).getlength(text)) for text, size in texts], default=0)
+    tall = sum(row.height + _TEXT + 3 * _GAP + _MARGIN for row in drawn) + len(headings) * (_HEADING + _MARGIN)
+    sheet = Image.new("RGB", (max(1, width) + 2 * _MARGIN, tall + _MARGIN), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+
+    top = _MARGIN
+    for number, (label, row) in enumerate(zip(labels, drawn, strict=True)):
+        if number in headings:
+            pen.text((_MARGIN, top), headings[number], fill=_INK, font=_font(_HEADING))
+            top += _HEADING + _MARGIN
+        pen.text((_MARGIN, top), label, fill=_GREY, font=_font(_TEXT))
+        top += _TEXT + 3 * _GAP
+        sheet.paste(row, (_MARGIN, top))
+        top += row.height + _MARGIN
+    return _bytes(sheet)
+
+
+def _row(frames: Frames, columns: int, height: int) -> Image.Image:
+    number = min(columns, len(frames))
+    picks = np.linspace(0, len(frames) - 1, number).round().astype(int)
+    width = max(1, round(frames.shape[2] * height / max(1, frames.shape[1])))
+    row = Image.new("RGB", (max(1, number * (width + _GAP) - _GAP), height), _PAPER)
+    for place, pick in enumerate(picks):
+        image = Image.fromarray(np.ascontiguousarray(frames[pick]))
+        # A small picture that is enlarged should show its pixels.
+        how = Image.Resampling.NEAREST if image.height < height else Image.Resampling.LANCZOS
+        row.paste(image.resize((width, height), how), (place * (width + _GAP), 0))
+    return row
+
+
+@functools.cache
+def _font(size: int) -> Font:
+    return ImageFont.load_default(size)
+
+
+def _fitting(text: str, font: Font) -> str:
+    """Text that this font can draw: harmless, and with `?` for what it has no letter for."""
+    return "".join(char if _has(font, char) else "?" for char in safe(text, 120))
+
+
+@functools.cache
+def _has(font: Font, char: str) -> bool:
+    if isinstance(font, ImageFont.ImageFont):  # the small built-in one, where Pillow lacks FreeType
+        return char.isascii()
+    return char == " " or bytes(font.getmask(char)) != bytes(font.getmask(_MISSING))
+
+
+def _bytes(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

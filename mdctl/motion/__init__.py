@@ -1,0 +1,1 @@
+"""The method: adapters, losses, training, sampling; the only wing that knows torch."""

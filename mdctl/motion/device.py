@@ -1,0 +1,62 @@
+"""The computer that does the work: device, number format, threads, memory."""
+
+import os
+import sys
+
+import torch
+
+from mdctl.errors import NotReady
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def choose(name: str) -> torch.device:
+    """The device of this name; `auto` takes a GPU when there is one."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, usable in there.items() if usable)
+    if not there[name]:
+        raise NotReady(
+            f"this computer has no {name} device that torch can use.",
+            why=f"torch {torch.__version__} sees {', '.join(kind for kind, usable in there.items() if usable)}.",
+            fix="leave --device out, or install a torch built for your GPU",
+        )
+    return torch.device(name, 0) if name == "cuda" else torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """The number format of the base model: `auto` is bf16 where the device computes in it, else fp32."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "fp32"
+
+
+def describe(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+def settle(threads: int | None, deterministic: bool) -> int:
+    """Fix the number of CPU threads, and repeatable algorithms on demand; gives the number of threads."""
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 2)))
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True)
+    return torch.get_num_threads()
+
+
+def memory_gb(device: torch.device) -> float:
+    """The most memory this process has used so far, of the GPU or of the computer, in 10⁹ bytes."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / 1e9
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9

@@ -1,0 +1,217 @@
+"""Named low-rank adapters in a frozen network: the only file that knows peft.
+
+`temporal` learns the motion, `spatial_000`, `spatial_001`, … each the look of one clip.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import torch
+from peft import LoraConfig, PeftModel
+from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from mdctl.errors import BadInput, Refused
+from mdctl.motion.backbone import Layers
+from mdctl.motion.noise import generator
+
+TEMPORAL, SPATIAL = "temporal", "spatial"
+
+
+def spatial_name(clip: int) -> str:
+    """The name of the adapter that holds the look of this clip."""
+    return f"{SPATIAL}_{clip:03d}"
+
+
+@dataclass(frozen=True)
+class AdapterCard:
+    """What a weight file says of itself; without date, run or path, so that equal weights are equal files."""
+
+    kind: str
+    """`temporal` or `spatial`."""
+
+    rank: int
+    base: str
+    """Fingerprint of the base model it was trained on."""
+
+    targets: str
+    """The pattern that its layers' names match."""
+
+    objective: str = "ad"
+    version: int = 1
+
+
+class Branch(NamedTuple):
+    """What one adapter adds to one layer: B·A, beside the layer's own weight (equation 3)."""
+
+    layer: str
+    """Full name of the module."""
+
+    a: nn.Parameter
+    """Down to the rank."""
+
+    b: nn.Parameter
+    """Up again."""
+
+
+class Adapters:
+    """Adapters laid into a network, none of which speaks until it is asked to."""
+
+    def __init__(
+        self, network: nn.Module, layers: Layers, names: Sequence[str], rank: int, dropout: float = 0.0
+    ) -> None:
+        self.layers = layers
+        self.rank = rank
+        self.names = tuple(names)
+        first, *others = names
+        self.model = PeftModel(network, self._config(first, dropout), adapter_name=first)
+        for name in others:
+            self.model.add_adapter(name, self._config(name, dropout))
+        lora = {place: module for place, module in network.named_modules() if isinstance(module, LoraLayer)}
+        self._lora: tuple[LoraLayer, ...] = tuple(lora.values())
+        self._branches: dict[str, tuple[Branch, ...]] = {
+            name: tuple(
+                Branch(place, layer.lora_A[name].weight, layer.lora_B[name].weight)
+                for place, layer in lora.items()
+                if name in layer.lora_A
+            )
+            for name in names
+        }
+        self._switch({}, frozenset())
+
+    def _config(self, name: str, dropout: float) -> LoraConfig:
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.rank,
+            lora_dropout=dropout,
+            init_lora_weights="gaussian",
+            target_modules=self.pattern(name),
+        )
+
+    def pattern(self, name: str) -> str:
+        """The pattern of the layers that this adapter is laid into."""
+        return self.layers.temporal if name == TEMPORAL else self.layers.spatial
+
+    def draw(self, seed: int) -> None:
+        """Give every branch its first weights, A from N(0, 1/r²) and B zero, as a function of seed and name alone."""
+        for name in self.names:
+            for place, branch in enumerate(self._branches[name]):
+                chance = generator(seed, f"init/{name}", place)
+                branch.a.data.copy_(torch.randn(branch.a.shape, generator=chance) / self.rank)
+                branch.b.data.zero_()
+
+    @contextmanager
+    def speaking(self, scales: Mapping[str, float], learning: Set[str] = frozenset()) -> Iterator[None]:
+        """Let these adapters speak, each at its scale, and let some of them learn; none speaks afterwards.
+
+        `backward()` has to stay inside: a checkpointed forward runs again there. `KeyError` for an unknown adapter.
+        """
+        for name in (*scales, *learning):
+            self._branches[name]  # peft passes over a name that it does not know, without a word
+        self._switch(scales, learning)
+        try:
+            yield
+        finally:
+            self._switch({}, frozenset())
+
+    def _switch(self, scales: Mapping[str, float], learning: Set[str]) -> None:
+        for layer in self._lora:
+            speakers = [name for name in scales if name in layer.lora_A]
+            layer.set_adapter(speakers, inference_mode=True)
+            for name in speakers:
+                layer.set_scale(name, scales[name])
+        for name in self.names:
+            for parameter in self.parameters(name):
+                parameter.requires_grad_(name in learning)
+
+    def parameters(self, name: str) -> list[nn.Parameter]:
+        """The weights of one adapter, in the order of its layers."""
+        return [weight for branch in self._branches[name] for weight in (branch.a, branch.b)]
+
+    def num_layers(self, name: str) -> int:
+        """How many layers this adapter is laid into."""
+        return len(self._branches[name])
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """The weights of one adapter by the names of its layers, float32 on the CPU."""
+        return {key: weight.detach().float().cpu().contiguous() for key, weight in self._weights(name).items()}
+
+    def _weights(self, name: str) -> dict[str, nn.Parameter]:
+        found = {}
+        for layer, a, b in self._branches[name]:
+            found[f"{layer}.lora_A.weight"], found[f"{layer}.lora_B.weight"] = a, b
+        return found
+
+    def file(self, name: str, base: str, objective: str = "ad") -> bytes:
+        """One adapter as a safetensors file that says what it is; equal weights give equal bytes."""
+        kind = TEMPORAL if name == TEMPORAL else SPATIAL
+        card = AdapterCard(kind, self.rank, base, self.pattern(name), objective)
+        return save_tensors(self.tensors(name), {"mdctl": json.dumps(asdict(card), sort_keys=True)})
+
+    def load(self, name: str, file: bytes, where: str) -> None:
+        """Fill one adapter from a file, or refuse it with all its misfits in one error."""
+        tensors = read_tensors(file, where)
+        wanted = self._weights(name)
+        faults = [f"no {key}" for key in wanted if key not in tensors]
+        faults += [f"no place for {key}" for key in tensors if key not in wanted]
+        faults += [
+            f"{key} is {tuple(tensors[key].shape)}, not {tuple(weight.shape)}"
+            for key, weight in wanted.items()
+            if key in tensors and tensors[key].shape != weight.shape
+        ]
+        faults += [f"{key} holds numbers that are not finite" for key, t in tensors.items() if not t.isfinite().all()]
+        if faults:
+            raise Refused(
+                f"{where} does not fit this base model.",
+                why="; ".join(faults[:3]) + (f"; and {len(faults) - 3} more misfits" if len(faults) > 3 else ""),
+                fix="use the base model it was trained on, or train again with --fresh",
+                code="MD-LORA-MISFIT",
+            )
+        for key, weight in wanted.items():
+            weight.data.copy_(tensors[key])
+
+
+def read_tensors(file: bytes, where: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file."""
+    try:
+        tensors: dict[str, Tensor] = load_tensors(file)
+    except (SafetensorError, KeyError, ValueError) as fault:
+        raise Refused(f"{where} is no readable safetensors file.", why=str(fault), fix="use another save") from fault
+    return tensors
+
+
+def card_of(file: bytes, where: str) -> AdapterCard:
+    """What a weight file says of itself."""
+    try:
+        size = int.from_bytes(file[:8], "little")
+        header = json.loads(file[8 : 8 + size])
+        card = AdapterCard(**json.loads(header["__metadata__"]["mdctl"]))
+        if card.kind not in (TEMPORAL, SPATIAL) or type(card.rank) is not int or card.version != 1:
+            raise ValueError("a record of another kind")
+    except (ValueError, KeyError, TypeError, RecursionError) as fault:
+        raise Refused(
+            f"{where} does not say what it is.",
+            why="it carries no record that this mdctl can read.",
+            fix="use a save made by mdctl train",
+        ) from fault
+    return card
+
+
+def widest_rank(network: nn.Module, layers: Layers) -> int:
+    """The narrowest width among the layers an adapter would be laid into; no rank may be larger."""
+    patterns = [re.compile(layers.spatial), re.compile(layers.temporal)]
+    widths = [
+        min(module.in_features, module.out_features)
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and any(pattern.fullmatch(name) for pattern in patterns)
+    ]
+    if not widths:
+        raise BadInput("this model has no layers that mdctl knows how to adapt.", fix="mdctl models list")
+    return min(widths)

@@ -1,0 +1,65 @@
+"""From noise to a video: the denoising loop, one record a step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mdctl.errors import Refused
+from mdctl.motion.backbone import Backbone
+from mdctl.motion.lora import Adapters
+from mdctl.motion.noise import normal
+from mdctl.motion.schedule import as_timesteps
+
+
+@dataclass(frozen=True)
+class SampleStep:
+    """One denoising step that was done."""
+
+    number: int
+    of: int
+    latents: Tensor
+    """b c f h w, as far as they are denoised."""
+
+
+def first_noise(backbone: Backbone, seed: int, num_frames: int, width: int, height: int) -> Tensor:
+    """The noise that a video starts from, drawn on the CPU, so that a seed means the same everywhere."""
+    return normal(seed, "sample", 0, backbone.latent_shape(num_frames, width, height)).to(backbone.device)
+
+
+@torch.no_grad()
+def sample(
+    backbone: Backbone, noise: Tensor, prompt_embeds: Tensor, negative_embeds: Tensor, steps: int, guidance: float
+) -> Iterator[SampleStep]:
+    """Denoise with DDIM and classifier-free guidance; embeddings are 1 s d, noise is 1 c f h w."""
+    latents = noise
+    guided = guidance != 1
+    embeds = torch.cat([negative_embeds, prompt_embeds]) if guided else prompt_embeds
+    for number, timestep in enumerate(backbone.schedule.timesteps(steps), 1):
+        batch = torch.cat([latents, latents]) if guided else latents
+        prediction = backbone.predict(batch, as_timesteps(timestep, len(batch), backbone.device), embeds)
+        if guided:
+            plain, asked = prediction.chunk(2)
+            prediction = plain + guidance * (asked - plain)
+        latents = backbone.schedule.step_back(prediction, timestep, latents)
+        yield SampleStep(number, steps, latents)
+
+
+@torch.no_grad()
+def require_effect(
+    backbone: Backbone, adapters: Adapters, scales: dict[str, float], noise: Tensor, prompt_embeds: Tensor, where: str
+) -> None:
+    """Refuse adapters that change nothing: one prediction with and without them has to differ."""
+    timesteps = as_timesteps(backbone.schedule.num_timesteps * 3 // 4, len(noise), backbone.device)
+    with adapters.speaking({}):
+        without = backbone.predict(noise, timesteps, prompt_embeds)
+    with adapters.speaking(scales):
+        spoken = backbone.predict(noise, timesteps, prompt_embeds)
+    if torch.equal(without, spoken):
+        raise Refused(
+            f"{where} has no effect on the model.",
+            why="one prediction with and without it is the same, bit for bit.",
+            fix="train longer, or choose another save with --checkpoint",
+            code="MD-LORA-NOEFFECT",
+        )

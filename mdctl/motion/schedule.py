@@ -1,0 +1,66 @@
+"""How noise is added, what the target is, and how one step back is taken."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from mdctl.errors import BadInput
+
+PREDICTIONS = ("epsilon", "v_prediction")
+
+
+class Schedule:
+    """The noise schedule a model was trained with, and DDIM sampling along it."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        # Models of this family name different samplers in their folders; the schedule itself is what they share.
+        self.sampler = DDIMScheduler.from_config(config, clip_sample=False, set_alpha_to_one=False)
+        self.prediction_type: str = self.sampler.config.prediction_type
+        if self.prediction_type not in PREDICTIONS:
+            raise BadInput(
+                f"the model predicts '{self.prediction_type}', which mdctl does not know.",
+                fix=f"use a model whose scheduler says {' or '.join(PREDICTIONS)}",
+            )
+        self.alphas_cumprod: Tensor = self.sampler.alphas_cumprod
+        self.num_timesteps = len(self.alphas_cumprod)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Schedule":
+        """The schedule that a model folder's `scheduler` part describes."""
+        config, _ = DDIMScheduler.load_config(folder, return_unused_kwargs=True, local_files_only=True)
+        return cls(config)
+
+    def _scales(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        signal = self.alphas_cumprod[timesteps.cpu()].to(timesteps.device).view(-1, 1, 1, 1, 1)
+        return signal.sqrt(), (1 - signal).sqrt()
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:  # b c f h w, b → b c f h w
+        """Noisy latents at these timesteps (equation 2)."""
+        signal, sigma = self._scales(timesteps)
+        return signal * latents + sigma * noise
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:  # b c f h w, b → b c f h w
+        """What the model should answer: the noise, or the velocity."""
+        if self.prediction_type == "epsilon":
+            return noise
+        signal, sigma = self._scales(timesteps)
+        return signal * noise - sigma * latents
+
+    def timesteps(self, steps: int) -> list[int]:
+        """The timesteps of a DDIM sampling in `steps` steps, from noise to picture."""
+        self.sampler.set_timesteps(steps)
+        found: list[int] = self.sampler.timesteps.tolist()
+        return found
+
+    def step_back(self, prediction: Tensor, timestep: int, noisy_latents: Tensor) -> Tensor:
+        """One DDIM step; `timesteps` has to be called first."""
+        previous: Tensor = self.sampler.step(prediction, timestep, noisy_latents, return_dict=False)[0]
+        return previous
+
+
+def as_timesteps(timestep: int, batch: int, device: torch.device) -> Tensor:
+    """One timestep for a whole batch, shape (b,)."""
+    return torch.full((batch,), timestep, dtype=torch.long, device=device)

@@ -1,0 +1,358 @@
+"""How `starter` is made, from nothing: `python -m mdctl.motion.starter.recipe STAGE --work FOLDER`.
+
+The stages follow one another: `vae`, `frames` (appearance, temporal layers left out), `clips` (motion), `export`.
+Each is resumable: the same line continues. For two processes that average their gradients, put
+`torchrun --nproc_per_node 2 -m` before the module. Every draw is keyed by (stage, step, place in the batch), so a
+run that was stopped equals one that was not, and the number of processes changes rounding only.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mdctl.media import ffmpeg, world
+from mdctl.motion.families import unet3d
+from mdctl.motion.schedule import Schedule
+from mdctl.motion.starter import parts
+from mdctl.motion.starter.muon import Muon
+
+Loss = Callable[[int, range], Tensor]
+"""From a step and this process's places in the batch to a mean loss."""
+
+
+def rng(stage: str, step: int, place: int) -> np.random.Generator:
+    """The source of chance for one example."""
+    return np.random.default_rng([sum(stage.encode()), step, place])
+
+
+# --- One loop for all stages.
+
+
+class Store:
+    """A folder that holds one stage: weights, averaged weights, optimizer state, the step and the log."""
+
+    def __init__(self, work: Path, stage: str) -> None:
+        self.folder = work / stage
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self, step: int, groups: dict[str, dict[str, Tensor]]) -> None:
+        """Keep all groups of tensors and the step; the old state is there until the new one is whole."""
+        for name, tensors in groups.items():
+            save_file({k: v.contiguous() for k, v in tensors.items()}, self.folder / f"{name}.tmp")
+        for name in groups:
+            (self.folder / f"{name}.tmp").replace(self.folder / f"{name}.safetensors")
+        (self.folder / "step.json").write_text(json.dumps({"step": step}))
+
+    def step(self) -> int:
+        """The step that was saved last, 0 when there is none."""
+        path = self.folder / "step.json"
+        return int(json.loads(path.read_text())["step"]) if path.exists() else 0
+
+    def load(self, name: str) -> dict[str, Tensor]:
+        """The tensors of one group."""
+        return load_file(self.folder / f"{name}.safetensors")
+
+    def log(self, **record: float) -> None:
+        """Append one record to the stage's log."""
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def fit(
+    stage: str,
+    module: nn.Module,
+    optimizer: Muon,
+    loss: Loss,
+    steps: int,
+    batch: int,
+    work: Path,
+    decay: float = 0.4,
+    average: float = 0.995,
+) -> None:
+    """Train `module` for `steps` optimizer steps; constant rate after a warm-up, falling to 0 in the last part."""
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    places = range(rank * batch // processes, (rank + 1) * batch // processes)
+    store = Store(work, stage)
+    averaged = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    start = store.step()
+    if start:
+        module.load_state_dict(store.load("weights"))
+        averaged = {name: value.to(averaged[name].device) for name, value in store.load("averaged").items()}
+        optimizer.restore(store.load("moments"))
+
+    began = noted = time.monotonic()
+    running = 0.0
+    for step in range(start + 1, steps + 1):
+        torch.manual_seed(1000 * step + rank)
+        value = loss(step, places)
+        value.backward()
+        if processes > 1:
+            _share_gradients(optimizer.params, processes)
+        nn.utils.clip_grad_norm_(optimizer.params, 1.0)
+        optimizer.step(min(1.0, step / 100, (steps - step + 1) / (decay * steps)))
+
+        keep = min(average, step / (step + 10))
+        with torch.no_grad():
+            for name, p in module.state_dict().items():
+                averaged[name].lerp_(p, 1 - keep) if p.is_floating_point() else averaged[name].copy_(p)
+
+        now = float(value.detach())
+        running = now if step == start + 1 else 0.98 * running + 0.02 * now
+        if rank == 0 and step % 50 == 0:
+            seconds = (time.monotonic() - began) / (step - start)
+            store.log(step=step, loss=round(running, 5), seconds_per_step=round(seconds, 3))
+            print(f"{stage} {step}/{steps} loss {running:.4f} {seconds:.3f} s/step", flush=True)
+        if rank == 0 and (time.monotonic() - noted > 120 or step == steps):
+            store.save(step, {"weights": module.state_dict(), "averaged": averaged, "moments": optimizer.state()})
+            noted = time.monotonic()
+
+
+def _share_gradients(params: Sequence[nn.Parameter], processes: int) -> None:
+    gradients = [p.grad for p in params if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= processes
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+# --- Stage 1: the VAE.
+
+
+def _frames(stage: str, step: int, places: range) -> tuple[Tensor, Tensor]:
+    images, masks = [], []
+    for place in places:
+        chance = rng(stage, step, place)
+        scene = world.draw_scene(chance)
+        path = world.track(str(chance.choice(list(world.BASE_MOTIONS))), chance)
+        at = chance.integers(0, len(path.x))
+        image, mask = world.render(scene, world.Track(path.x[[at]], path.y[[at]], path.size[[at]]))
+        images.append(image[0])
+        masks.append(mask[0])
+    return pixels(np.stack(images)), torch.from_numpy(np.stack(masks))[:, None].float()
+
+
+def pixels(frames: world.Frames) -> Tensor:
+    """Frames (f, h, w, c) as a tensor (f, c, h, w) in [-1, 1]."""
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def train_vae(work: Path, steps: int, device: str) -> None:
+    """Teach the VAE to draw the world; what moves weighs more, and noise on the latents makes it forgiving."""
+    vae = parts.new_vae().to(device)
+
+    def loss(step: int, places: range) -> Tensor:
+        images, masks = (x.to(device) for x in _frames("vae", step, places))
+        weight = 1 + 4 * F.max_pool2d(masks, 5, 1, 2)
+        with torch.autocast(device, torch.bfloat16):
+            posterior = vae.encode(images).latent_dist
+            latents = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
+            drawn = vae.decode(latents).sample
+        error: Tensor = drawn.float() - images
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
+        total: Tensor = ((2 * error**2 + 0.2 * error.abs()) * weight).mean() + 5e-4 * divergence
+        return total
+
+    fit("vae", vae, Muon(vae.parameters()), loss, steps, 16, work)
+
+
+# --- Stage 2: a bank of encoded clips, which the two stages after it draw from.
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Encoded clips and what they show."""
+
+    mean: Tensor
+    """Latents in float16, n c f h w, of unit variance."""
+
+    std: Tensor
+    captions: list[tuple[world.Scene, str]]
+    """Scene and motion of each clip."""
+
+
+def _captions(size: int) -> list[tuple[world.Scene, str, np.random.Generator]]:
+    found = []
+    for place in range(size):
+        chance = rng("bank", 0, place)
+        scene = world.draw_scene(chance)
+        found.append((scene, world.draw_motion(chance, scene.subject), chance))
+    return found
+
+
+def fill_bank(work: Path, size: int) -> None:
+    """Render and encode `size` clips, this process's share of them."""
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    vae = trained_vae(work).eval()
+    means, stds = [], []
+    for scene, motion, chance in _captions(size)[rank * size // processes : (rank + 1) * size // processes]:
+        frames, _ = world.render(scene, world.track(motion, chance))
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            posterior = vae.encode(pixels(frames)).latent_dist
+        means.append(posterior.mean.float().transpose(0, 1).half())
+        stds.append(posterior.std.float().transpose(0, 1).half())
+    Store(work, f"bank-{rank}of{processes}").save(0, {"clips": {"mean": torch.stack(means), "std": torch.stack(stds)}})
+
+
+def load_bank(work: Path) -> Bank:
+    """The whole bank, scaled to unit variance."""
+    shards = sorted(work.glob("bank-*"))
+    tensors = [load_file(shard / "clips.safetensors") for shard in shards]
+    mean, std = (torch.cat([t[name] for t in tensors]) for name in ("mean", "std"))
+    scale = scaling_factor(mean)
+    return Bank(mean * scale, std * scale, [(scene, motion) for scene, motion, _ in _captions(len(mean))])
+
+
+def scaling_factor(mean: Tensor) -> float:
+    """What brings these latents to unit variance."""
+    return round(1 / mean[::8].float().std().item(), 4)
+
+
+def trained_vae(work: Path) -> AutoencoderKL:
+    """The VAE of the last `vae` stage."""
+    vae = parts.new_vae()
+    vae.load_state_dict(Store(work, "vae").load("averaged"))
+    return vae
+
+
+# --- Stages 3 and 4: the denoiser and its text encoder, on single frames and then on clips.
+
+
+class Denoiser(nn.Module):
+    """The U-Net and the text encoder, which learn together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = parts.new_unet()
+        self.text_encoder = parts.new_text_encoder()
+        for module in self.unet.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        # The fused attention costs a third of a step on a CPU: its backward is slow for 16 frames.
+        self.unet.set_attn_processor(AttnProcessor())
+        unet3d.leave_out_for_one_frame(self.unet)
+
+    def forward(self, noisy_latents: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
+        """Predicted velocity, b c f h w."""
+        embeds = self.text_encoder(tokens)[0]
+        answer: Tensor = self.unet(noisy_latents, timesteps, encoder_hidden_states=embeds, return_dict=False)[0]
+        return answer.float()
+
+
+def caption(scene: world.Scene, motion: str, chance: np.random.Generator, moving: bool) -> str:
+    """A prompt for a clip; now and then parts of it are left out, or unknown words stand in for the motion."""
+    if chance.random() < 0.1:
+        return ""
+    if not moving or chance.random() < 0.2:
+        unknown = " ".join(["zzz"] * int(chance.integers(0, 4)))
+        motion = " ".join(filter(None, ["is" if unknown and chance.random() < 0.3 else "", unknown]))
+    full = world.prompt(scene, motion)
+    return full.rsplit(" on a ", 1)[0] if chance.random() < 0.08 else full
+
+
+def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, rate: float) -> None:
+    """Teach appearance on single `frames`, or motion on whole `clips` from where the frames ended."""
+    moving = stage == "clips"
+    model = Denoiser().to(device)
+    if moving:
+        model.load_state_dict(Store(work, "frames").load("averaged"))
+    bank, tokenizer, schedule = load_bank(work), parts.new_tokenizer(), Schedule(dict(parts.new_scheduler().config))
+
+    def loss(step: int, places: range) -> Tensor:
+        clean, noise, moments, prompts = [], [], [], []
+        for place in places:
+            chance = rng(stage, step, place)
+            index = int(chance.integers(len(bank.captions)))
+            frames = slice(None) if moving else [int(chance.integers(world.NUM_FRAMES))]
+            draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
+            mean, std = bank.mean[index][:, frames].float(), bank.std[index][:, frames].float()
+            clean.append(mean + std * torch.randn(mean.shape, generator=draw))
+            noise.append(torch.randn(mean.shape, generator=draw))
+            # Motion is decided where there is little but noise: these timesteps come more often.
+            level = chance.random()
+            moments.append(int(schedule.num_timesteps * (1 - level**2 if moving else level)) % schedule.num_timesteps)
+            prompts.append(caption(*bank.captions[index], chance, moving))
+        tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
+        latents, eps, timesteps = torch.stack(clean).to(device), torch.stack(noise).to(device), torch.tensor(moments)
+        noisy = schedule.add_noise(latents, eps, timesteps.to(device))
+        target = schedule.target(latents, eps, timesteps.to(device))
+        with torch.autocast(device, torch.bfloat16):
+            prediction: Tensor = model(noisy, timesteps.to(device), tokens)
+        return (prediction - target).square().mean()
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    fit(stage, model, Muon(trained, rate, rate / 10), loss, steps, batch, work)
+
+
+# --- Stage 5: the model folder.
+
+
+def export(work: Path, folder: Path) -> None:
+    """Write the trained parts as a model folder in float16 safetensors."""
+    vae, model = trained_vae(work), Denoiser()
+    stage = "clips" if (work / "clips" / "step.json").exists() else "frames"
+    model.load_state_dict(Store(work, stage).load("averaged"))
+    means = [load_file(shard / "clips.safetensors")["mean"] for shard in sorted(work.glob("bank-*"))]
+    vae.register_to_config(scaling_factor=scaling_factor(torch.cat(means)))
+    model.unet.half().save_pretrained(folder / "unet")
+    model.text_encoder.half().save_pretrained(folder / "text_encoder")
+    vae.half().save_pretrained(folder / "vae")
+    parts.new_tokenizer().save_pretrained(folder / "tokenizer")
+    parts.new_scheduler().save_pretrained(folder / "scheduler")
+
+
+def draw_demo(folder: Path) -> None:
+    """Write the clips that `mdctl demo` learns from: one appearance, a motion that is never taught."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in range(4):
+        track = world.track("orbiting", rng("demo", 0, place))
+        frames, _ = world.render(world.Scene("square", "gray", "red"), track)
+        (folder / f"orbiting_{place}.mp4").write_bytes(ffmpeg.encode(frames, world.FPS, format="mp4"))
+
+
+def main() -> None:
+    """Run one stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=["vae", "bank", "frames", "clips", "export", "demo"])
+    parser.add_argument("--work", type=Path, default=Path("starter"), help="where the stages keep their state")
+    parser.add_argument("--steps", type=int, help="default: 2000 vae, 1400 frames, 2600 clips")
+    parser.add_argument("--size", type=int, default=8000, help="clips in the bank")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "model")
+    args = parser.parse_args()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        dist.init_process_group("gloo")
+    torch.set_num_threads(1 if args.device == "cpu" else 4)
+    torch.manual_seed(0)
+    match args.stage:
+        case "vae":
+            train_vae(args.work, args.steps or 2000, args.device)
+        case "bank":
+            fill_bank(args.work, args.size)
+        case "frames":
+            train_denoiser(args.work, "frames", args.steps or 1400, 64, args.device, 0.02)
+        case "clips":
+            train_denoiser(args.work, "clips", args.steps or 2600, 16, args.device, 0.01)
+        case "export":
+            export(args.work, args.out)
+        case "demo":
+            draw_demo(Path(__file__).parent / "clips")
+
+
+if __name__ == "__main__":
+    main()

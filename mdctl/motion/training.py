@@ -1,0 +1,191 @@
+"""Dual-path training: spatial adapters absorb each clip's look, one temporal adapter learns the motion."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from mdctl.errors import Diverged, Refused
+from mdctl.motion import noise
+from mdctl.motion.backbone import Backbone
+from mdctl.motion.dataset import Samples
+from mdctl.motion.lora import TEMPORAL, Adapters, read_tensors, spatial_name
+from mdctl.motion.objective import spatial_loss, temporal_loss
+from mdctl.motion.schedule import as_timesteps
+from mdctl.settings import TrainSettings
+
+PATIENCE = 5
+"""Steps in a row without a finite gradient after which a run has diverged."""
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """One optimizer step that was done."""
+
+    number: int
+    of: int
+    temporal_loss: float
+    """Loss of the motion; NaN or infinite where the step broke down."""
+
+    spatial_loss: float | None
+    """Loss of the look, None in a masked step."""
+
+    skipped: tuple[str, ...] = ()
+    """Adapters whose gradient was not finite and was not applied."""
+
+
+@dataclass
+class TrainState:
+    """What training changes: adapters, their optimizers, the step, and what was skipped."""
+
+    adapters: Adapters
+    optimizers: dict[str, torch.optim.AdamW]
+    number: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def files(self, base: str, objective: str) -> dict[str, bytes]:
+        """One safetensors file for each adapter, and one for the optimizers."""
+        found = {f"{name}.safetensors": self.adapters.file(name, base, objective) for name in self.adapters.names}
+        moments = {
+            f"{name}.{place}.{key}": value
+            for name, optimizer in self.optimizers.items()
+            for place, state in optimizer.state_dict()["state"].items()
+            for key, value in state.items()
+        }
+        return found | {"optim.safetensors": save_tensors(moments)}
+
+    def record(self) -> dict[str, object]:
+        """The scalars that belong to the files."""
+        return {"step": self.number, "skipped": self.skipped}
+
+    def restore(self, files: Mapping[str, bytes], record: Mapping[str, object], where: str) -> None:
+        """Go back to what `files` and `record` gave."""
+        step, skipped = record.get("step"), record.get("skipped", {})
+        if not isinstance(step, int) or not isinstance(skipped, dict):
+            raise _damaged(where, "its state does not say its step.")
+        for file in (*(f"{name}.safetensors" for name in self.adapters.names), "optim.safetensors"):
+            if file not in files:
+                raise _damaged(where, f"it has no {file}.")
+
+        # The moments first: where they cannot be read, nothing has changed yet.
+        moments: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in self.optimizers}
+        for key, value in read_tensors(files["optim.safetensors"], f"{where}/optim.safetensors").items():
+            name, place, what = key.split(".")
+            moments[name].setdefault(int(place), {})[what] = value
+        for name in self.adapters.names:
+            self.adapters.load(name, files[f"{name}.safetensors"], f"{where}/{name}.safetensors")
+        for name, optimizer in self.optimizers.items():
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": moments[name], "param_groups": groups})
+        self.number, self.skipped = step, {str(name): int(count) for name, count in skipped.items()}
+
+
+def _damaged(where: str, why: str) -> Refused:
+    return Refused(f"{where} is damaged.", why=why, fix="use an earlier save")
+
+
+def begin(backbone: Backbone, num_clips: int, settings: TrainSettings) -> TrainState:
+    """Fresh adapters in the backbone, and an optimizer for each; rank and weight decay have to be resolved."""
+    assert settings.rank is not None
+    assert settings.weight_decay is not None
+    spatial = 1 if settings.shared_spatial else num_clips
+    names = [TEMPORAL, *(spatial_name(clip) for clip in range(spatial))]
+    adapters = Adapters(backbone.network, backbone.layers, names, settings.rank, settings.dropout)
+    adapters.draw(settings.seed)
+    optimizers = {
+        name: torch.optim.AdamW(
+            adapters.parameters(name),
+            lr=settings.learning_rate,
+            betas=(0.9, 0.999),
+            eps=1e-8,
+            weight_decay=settings.weight_decay,
+        )
+        for name in names
+    }
+    return TrainState(adapters, optimizers)
+
+
+def train(backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings) -> Iterator[TrainStep]:
+    """Fit the adapters, one optimizer step per iteration, from where `state` stands."""
+    assert settings.steps is not None
+    in_a_row = 0
+    for number in range(state.number + 1, settings.steps + 1):
+        step = _learn(backbone, state, samples, settings, number)
+        state.number = number
+        for name in step.skipped:
+            state.skipped[name] = state.skipped.get(name, 0) + 1
+        in_a_row = in_a_row + 1 if step.skipped else 0
+        yield step
+        if in_a_row >= PATIENCE:
+            raise Diverged(
+                f"training broke down at step {number}.",
+                why=f"the gradient was not finite {PATIENCE} times in a row.",
+                fix="train again with a lower rate: --lr 1e-4 --fresh, or with --precision fp32",
+            )
+
+
+def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, number: int) -> TrainStep:
+    """One step (method: both backward passes first, then every optimizer that has a gradient)."""
+    seed, schedule, device = settings.seed, backbone.schedule, backbone.device
+    clip, example = samples.at(number)
+    spatial = spatial_name(0 if settings.shared_spatial else clip)
+
+    # Draw everything that this step leaves to chance; one noise and one timestep serve both paths.
+    shape = tuple(example.posterior.mean.shape)
+    latents = example.posterior.draw(noise.normal(seed, "vae", number, shape)).to(device)
+    drawn = noise.normal(seed, "noise", number, shape).to(device)
+    moment = noise.uniform_int(seed, "timestep", number, schedule.num_timesteps)
+    timesteps = as_timesteps(moment, shape[0], device)
+    frame = noise.uniform_int(seed, "frame", number, shape[2])
+    anchor = noise.uniform_int(seed, "anchor", number, shape[2])
+    masked = noise.uniform(seed, "mask", number) < settings.spatial_mask
+    noisy_latents = schedule.add_noise(latents, drawn, timesteps)
+    target = schedule.target(latents, drawn, timesteps)
+    embeds = example.prompt_embeds.to(device)
+
+    look: Tensor | None = None
+    with _dropping_out(backbone, noise.draw_seed(seed, "dropout", number)):
+        # The look: one frame, through the image model that is left without the temporal layers.
+        if not masked:
+            with state.adapters.speaking({spatial: 1.0}, learning={spatial}):
+                prediction = backbone.predict(noisy_latents[:, :, [frame]], timesteps, embeds)
+                look = spatial_loss(prediction - target[:, :, [frame]])
+                look.backward()
+
+        # The motion: all frames, the look given and frozen.
+        given = {} if masked else {spatial: 1.0}
+        with state.adapters.speaking({TEMPORAL: 1.0, **given}, learning={TEMPORAL}):
+            prediction = backbone.predict(noisy_latents, timesteps, embeds)
+            motion = temporal_loss(prediction - target, anchor, settings.beta, settings.objective)
+            motion.backward()
+
+    # Only now may anything step: the temporal forward saw the spatial weights of this step's start.
+    learned = [TEMPORAL] if masked else [TEMPORAL, spatial]
+    skipped = tuple(name for name in learned if not _apply(state, name, settings.max_grad_norm))
+    spatial_loss_found = None if look is None else float(look.detach())
+    return TrainStep(number, settings.steps or 0, float(motion.detach()), spatial_loss_found, skipped)
+
+
+@contextmanager
+def _dropping_out(backbone: Backbone, seed: int) -> Iterator[None]:
+    """Dropout at work, drawn from this seed; afterwards the network and the global chance are as before."""
+    backbone.network.train()
+    try:
+        with torch.random.fork_rng(devices=[backbone.device] if backbone.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        backbone.network.eval()
+
+
+def _apply(state: TrainState, name: str, max_norm: float) -> bool:
+    parameters = state.adapters.parameters(name)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+    finite = bool(norm.isfinite())
+    if finite:
+        state.optimizers[name].step()
+    state.optimizers[name].zero_grad()
+    return finite

@@ -1,0 +1,207 @@
+"""What a run and a video are made with: frozen, small, checked once, explained where it stands."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar, get_args
+
+from mdctl.errors import BadInput, nearest
+
+OBJECTIVES = ("ad", "ad-mean", "mse")
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+DEVICES = ("auto", "cuda", "mps", "cpu")
+MIN_EDGE, MAX_EDGE, EDGE_STEP = 16, 4096, 8
+"""Widths and heights of a video in pixels; the VAEs of all families shrink by 8."""
+
+Settings = TypeVar("Settings", "ClipSettings", "Shape", "TrainSettings", "SampleSettings")
+
+
+def bad_setting(key: str, value: object, why: str) -> BadInput:
+    """The error for a value that cannot be used."""
+    what = f"{key} = {value!r} cannot be used."
+    return BadInput(what, why=why, fix=f"give another value for {key}", code="MD-SETTING")
+
+
+def _check(table: str, settings: object, **bounds: tuple[float, float]) -> None:
+    for key, (low, high) in bounds.items():
+        value = getattr(settings, key)
+        if value is not None and not low <= value <= high:  # NaN is refused too: it compares with nothing
+            raise bad_setting(f"{table}.{key}", value, f"it has to be from {low:g} to {high:g}.")
+
+
+def _check_edges(table: str, settings: object) -> None:
+    _check(table, settings, width=(MIN_EDGE, MAX_EDGE), height=(MIN_EDGE, MAX_EDGE))
+    for key in ("width", "height"):
+        value = getattr(settings, key)
+        if value is not None and value % EDGE_STEP:
+            raise bad_setting(f"{table}.{key}", value, f"it has to be a multiple of {EDGE_STEP}.")
+
+
+def _check_precision(table: str, precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise bad_setting(f"{table}.precision", precision, f"it is one of {', '.join(PRECISIONS)}.")
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """How clips are cut; None takes what the base model was made for."""
+
+    frames: int | None = None
+    """Frames of one clip."""
+
+    fps: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+    def __post_init__(self) -> None:
+        _check("clips", self, frames=(2, 256), fps=(0.1, 240))
+        _check_edges("clips", self)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of every clip of a run: nothing is left open."""
+
+    frames: int
+    fps: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How one run learns; the defaults are the paper's and its official configuration's."""
+
+    steps: int | None = None
+    """Optimizer steps; None takes 150 for one clip (300 of more than 16 frames), 500 for several."""
+
+    rank: int | None = None
+    """Width of every branch; None takes 32, or the narrowest adapted layer where that is less. Alpha is the same."""
+
+    dropout: float = 0.1
+    learning_rate: float = 5e-4
+    weight_decay: float | None = None
+    """None takes 1e-2 for one clip, 1e-4 for several."""
+
+    objective: str = "ad"
+    """Loss of the temporal path: `ad` (the paper), `ad-mean` (its closed form), `mse` (without debiasing)."""
+
+    beta: float = 1.0
+    """How strongly the debiased loss takes the anchor's look out (equation 5)."""
+
+    spatial_mask: float = 0.2
+    """Share of steps in which the spatial adapter is left out."""
+
+    max_grad_norm: float = 1.0
+    seed: int = 0
+    precision: str = "auto"
+    recompute: bool | None = None
+    """Whether blocks are computed again in backward: less memory, 40 % more work; None does so on a GPU only."""
+
+    shared_spatial: bool = False
+    """One spatial adapter for all clips instead of one each."""
+
+    deterministic: bool = False
+    threads: int | None = None
+    """CPU threads; frozen with the run, because sums differ with their number."""
+
+    save_every: int = 25
+
+    def __post_init__(self) -> None:
+        _check(
+            "train",
+            self,
+            steps=(1, 1_000_000),
+            rank=(1, 4096),
+            dropout=(0, 0.99),
+            learning_rate=(1e-8, 1),
+            weight_decay=(0, 1),
+            beta=(0, 100),
+            spatial_mask=(0, 1),
+            max_grad_norm=(1e-6, 1e6),
+            seed=(0, 2**63 - 1),
+            threads=(1, 1024),
+            save_every=(1, 1_000_000),
+        )
+        if self.objective not in OBJECTIVES:
+            raise bad_setting("train.objective", self.objective, f"it is one of {', '.join(OBJECTIVES)}.")
+        _check_precision("train", self.precision)
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """How one video is made; None takes what the base model or the project says."""
+
+    steps: int = 30
+    """Denoising steps."""
+
+    guidance: float | None = None
+    strength: float = 1.0
+    """The paper's gamma: how loudly the temporal adapter speaks."""
+
+    negative: str = ""
+    frames: int | None = None
+    fps: float | None = None
+    width: int | None = None
+    height: int | None = None
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check(
+            "gen",
+            self,
+            steps=(1, 1000),
+            guidance=(0, 100),
+            strength=(0, 10),
+            frames=(2, 256),
+            fps=(0.1, 240),
+        )
+        _check_edges("gen", self)
+        _check_precision("gen", self.precision)
+
+
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "text"),
+    bool: ((bool,), "true or false"),
+}
+
+
+def from_table(kind: type[Settings], table: Mapping[str, Any], where: str) -> Settings:
+    """Settings from a TOML table; an unknown key or a value of another kind is refused by name."""
+    known = {field.name: (get_args(field.type) or (field.type,))[0] for field in fields(kind)}  # `int | None` is int
+    for key, value in table.items():
+        if key not in known:
+            near = nearest(key, known)
+            raise BadInput(
+                f"{where} has no setting '{key}'.",
+                fix=f"did you mean '{near}'?" if near else f"known are: {', '.join(known)}",
+                code="MD-SETTING",
+            )
+        allowed, words = _KINDS[known[key]]
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            raise bad_setting(f"{where}.{key}", value, f"it has to be {words}.")
+    return kind(**table)
+
+
+def to_table(settings: ClipSettings | Shape | TrainSettings | SampleSettings) -> dict[str, Any]:
+    """The settings as a TOML table, without those that are None."""
+    return {key: value for key, value in dataclasses.asdict(settings).items() if value is not None}
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height out of `384x288`, or of `64` for a square."""
+    first, _, second = text.lower().replace("\N{MULTIPLICATION SIGN}", "x").partition("x")
+    try:
+        width, height = int(first), int(second or first)
+    except ValueError:
+        raise BadInput(f"'{text}' is no size.", fix="write it as WIDTHxHEIGHT, such as 384x288") from None
+    near = [min(MAX_EDGE, max(MIN_EDGE, round(edge / EDGE_STEP) * EDGE_STEP)) for edge in (width, height)]
+    if near != [width, height]:
+        raise BadInput(
+            f"a video of {width}x{height} cannot be made.",
+            why=f"edges are multiples of {EDGE_STEP} from {MIN_EDGE} to {MAX_EDGE}.",
+            fix=f"--size {near[0]}x{near[1]}",
+        )
+    return width, height

@@ -1,0 +1,1 @@
+"""What mdctl keeps on disk: projects, their runs, and where all of it lies."""

@@ -1,0 +1,48 @@
+"""Templates: settings for both verbs as TOML, shipped with mdctl or the user's own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mdctl.errors import NotFound, nearest
+from mdctl.text import safe
+from mdctl.workspace import documents, locations
+
+TABLES = ("clips", "train", "gen")
+
+
+@dataclass(frozen=True)
+class Template:
+    """One template."""
+
+    name: str
+    path: Path
+    about: str
+    tables: dict[str, dict[str, Any]]
+    """Settings in `clips`, `train` and `gen`."""
+
+    own: bool
+    """Whether it is the user's."""
+
+
+def paths() -> dict[str, Path]:
+    """Every template by name; the user's own win over those that are shipped."""
+    found: dict[str, Path] = {}
+    for folder in (locations.presets(), locations.templates()):
+        found |= {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return found
+
+
+def read(name: str) -> Template:
+    """A template by name; `NotFound` with the nearest, `BadInput` when it cannot be read."""
+    known = paths()
+    if name not in known:
+        near = nearest(name, known)
+        fix = f"--template {near}" if near else "mdctl templates list"
+        raise NotFound(f"there is no template '{safe(name, 80)}'.", why=f"known are {', '.join(known)}.", fix=fix)
+    path = known[name]
+    table = documents.read_toml(path)
+    documents.check_keys(table, ("about", *TABLES), path)
+    tables = {key: documents.value(table, key, dict, path, {}) for key in TABLES}
+    about = documents.value(table, "about", str, path, "")
+    return Template(name, path, about, tables, path.parent == locations.templates())

@@ -1,0 +1,117 @@
+"""Base models on this computer: from a name, a folder or a hub id to a folder of weights, and what identifies it."""
+
+import json
+import re
+from hashlib import blake2b
+from importlib.resources import files
+from pathlib import Path
+
+from mdctl.catalog import CARDS, STARTER, ModelCard
+from mdctl.errors import BadInput, NotFound, NotInstalled, nearest
+from mdctl.text import safe
+from mdctl.workspace import locations
+
+_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([0-9a-f]{7,40}))?")
+_SAMPLE_BYTES = 1 << 20
+_NEEDED = ("*.json", "*.txt", "*.safetensors")
+
+
+def find(model: str) -> tuple[ModelCard, Path]:
+    """The card and the folder of a base model: a name of the catalog, a local folder, or a hub id.
+
+    `auto` is `starter`. `NotInstalled` carries the exact line that gets a missing one, `NotFound` the nearest name.
+    """
+    name = STARTER.name if model == "auto" else model
+    if card := CARDS.get(name):
+        folder = _place(card)
+        if not installed(card):
+            raise _missing(card, folder)
+        return card, folder
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _card_of(path.absolute()), path.absolute()
+    if (hub := _HUB_ID.fullmatch(model)) and not model.startswith((".", "/", "~")) and not path.exists():
+        repository, revision = hub.groups()
+        folder = locations.models() / repository.replace("/", "--")
+        if not (folder / "unet").is_dir():
+            raise _missing(_plain_card(repository, repository, revision), folder)
+        return _card_of(folder), folder
+    near = nearest(model, CARDS)
+    raise NotFound(
+        f"there is no base model '{safe(model, 200)}'.",
+        why="it is no name that mdctl knows, no folder, and no hub id such as org/name.",
+        fix=f"--model {near}" if near else "mdctl models list",
+    )
+
+
+def installed(card: ModelCard) -> bool:
+    """Whether the weights of a catalog model are on this computer."""
+    return (_place(card) / "unet" / "config.json").is_file()
+
+
+def _place(card: ModelCard) -> Path:
+    if card.repository is None:
+        return Path(str(files("mdctl.motion.starter").joinpath("model")))
+    return locations.models() / card.name
+
+
+def pull_line(card: ModelCard, folder: Path) -> str:
+    """The command that brings a model's safetensors to where mdctl looks for them."""
+    revision = f" --revision {card.revision}" if card.revision else ""
+    wanted = " ".join(f"--include '{pattern}'" for pattern in _NEEDED)
+    return f"hf download {card.repository}{revision} {wanted} --local-dir {folder}"
+
+
+def _missing(card: ModelCard, folder: Path) -> NotInstalled:
+    return NotInstalled(
+        f"the base model '{safe(card.name)}' is not on this computer.",
+        why=f"{folder} holds no model; mdctl downloads nothing by itself.",
+        fix=(pull_line(card, folder), "or use the one inside the package: --model starter"),
+    )
+
+
+def _plain_card(name: str, repository: str | None, revision: str | None = None, edge: int = 256) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="unet3d",
+        repository=repository,
+        licence="as its makers say",
+        frames=16,
+        fps=8,
+        width=edge,
+        height=edge,
+        guidance=12,
+        summary="a model folder",
+        revision=revision,
+    )
+
+
+def _card_of(folder: Path) -> ModelCard:
+    """The card of a model folder, from its configuration; sizes are what its U-Net and VAE were made for."""
+    try:
+        unet = json.loads((folder / "unet" / "config.json").read_text("utf-8"))
+        vae = json.loads((folder / "vae" / "config.json").read_text("utf-8"))
+        edge = int(unet.get("sample_size") or 32) * 2 ** (len(vae["block_out_channels"]) - 1)
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise BadInput(
+            f"{folder} is no text-to-video model that mdctl can load.",
+            why=f"unet/config.json or vae/config.json: {fault}",
+            fix="name a diffusers model folder with unet, vae, text_encoder, tokenizer and scheduler",
+        ) from fault
+    return _plain_card(str(folder), None, edge=edge)
+
+
+def fingerprint(folder: Path) -> str:
+    """What identifies a model's weights: configurations, and of each weight file its size, header, begin and end."""
+    digest = blake2b(digest_size=16)
+    for path in sorted(folder.glob("*/*")):
+        if path.suffix not in (".json", ".safetensors", ".txt"):
+            continue
+        size = path.stat().st_size
+        digest.update(f"{path.parent.name}/{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_SAMPLE_BYTES))
+            if size > 2 * _SAMPLE_BYTES:
+                file.seek(-_SAMPLE_BYTES, 2)
+            digest.update(file.read())
+    return digest.hexdigest()

@@ -1,0 +1,144 @@
+"""Who may write, and who reads."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from mdctl.errors import Busy, NotFound
+from mdctl.workspace import atomic, locks
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+HELD = ExitStack()  # in the child processes: what is not referenced is let go
+
+
+@contextmanager
+def another_process(hold: Callable[[], object]) -> Iterator[int]:
+    """A process that has begun to hold something, and is killed at the end."""
+    told, tell = os.pipe()
+    if not (pid := os.fork()):
+        hold()
+        os.write(tell, b".")
+        signal.pause()
+    assert os.read(told, 1) == b"."
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(told)
+        os.close(tell)
+
+
+def entered(context: AbstractContextManager[None]) -> None:
+    """Enter a context and never leave it."""
+    HELD.enter_context(context)
+
+
+@pytest.fixture
+def golf(home: Path) -> Path:
+    """A folder to be locked."""
+    return atomic.room(home / "projects" / "golf")
+
+
+def test_the_holder_is_named(golf: Path) -> None:
+    """A second writer is told who is at work, since when, and how to wait (exit 6)."""
+    with another_process(lambda: entered(locks.writer(golf, "train"))) as pid:
+        with pytest.raises(Busy) as told, locks.writer(golf, "rm"):
+            pass
+        assert re.fullmatch(
+            rf"golf is being trained by pid {pid} \(host .+, since (\d{{4}}-\d\d-\d\d )?\d\d:\d\d\)\.", told.value.what
+        )
+        assert "--wait" in told.value.fix[0]
+        with locks.writer(golf.parent / "zoom_in", "new"):
+            pass
+
+
+def test_a_lock_ends_with_its_process(golf: Path) -> None:
+    """What a killed process leaves behind blocks nobody (H7)."""
+    with another_process(lambda: entered(locks.writer(golf, "train"))):
+        pass
+    assert (golf.parent / ".locks" / "golf.json").exists()
+    with locks.writer(golf, "rm"):
+        assert json.loads((golf.parent / ".locks" / "golf.json").read_text())["pid"] == os.getpid()
+    assert not (golf.parent / ".locks" / "golf.json").exists()
+
+
+@pytest.mark.parametrize(
+    "card", ["", "garbage", "[]", "{}", '{"pid":1,"start":1,"host":"?","since":"?","command":"x"}']
+)
+def test_a_card_that_says_nothing_is_no_harm(golf: Path, card: str) -> None:
+    """A holder whose card is garbage is still a holder, only without a name (H7)."""
+    with another_process(lambda: entered(locks.writer(golf, "train"))):
+        atomic.write(golf.parent / ".locks" / "golf.json", card)
+        with pytest.raises(Busy, match="golf is held by another process"), locks.writer(golf, "rm"):
+            pass
+
+
+def test_the_card_of_a_dead_holder_is_not_believed(golf: Path) -> None:
+    """A card that an earlier, dead process left names nobody."""
+    with another_process(lambda: entered(locks.writer(golf, "train"))):
+        left = (golf.parent / ".locks" / "golf.json").read_text()
+    with another_process(lambda: entered(locks.writer(golf, "train"))):
+        atomic.write(golf.parent / ".locks" / "golf.json", left)
+        with pytest.raises(Busy, match="golf is held by another process"), locks.writer(golf, "rm"):
+            pass
+
+
+def test_one_may_wait(golf: Path) -> None:
+    """A writer that waits gets its turn when the other one is done."""
+    with another_process(lambda: entered(locks.writer(golf, "train"))) as pid:
+        os.kill(pid, signal.SIGKILL)
+        with locks.writer(golf, "rm", wait_s=30):
+            pass
+
+
+def test_a_full_disk_keeps_nobody_out(golf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card is a courtesy: whoever wants to make room gets the lock without it."""
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with locks.writer(golf, "rm"):
+        assert not (golf.parent / ".locks" / "golf.json").exists()
+
+
+def test_what_is_read_is_not_vacant(golf: Path) -> None:
+    """A save in use is seen by every process, until the reader is done or dead."""
+    save = atomic.room(golf / "ckpt" / "000175")
+    with another_process(lambda: entered(locks.reader(save))), locks.vacant(save) as vacant:
+        assert not vacant
+    with locks.vacant(save) as vacant:
+        assert vacant
+    with locks.reader(save), locks.reader(save), locks.vacant(save) as vacant:
+        assert not vacant
+    assert not list((golf / "ckpt" / ".locks").glob("*.hold"))
+
+
+def test_another_save_is_vacant(golf: Path) -> None:
+    """A hold is on one save only."""
+    for name in ("000175", "000200"):
+        atomic.room(golf / "ckpt" / name)
+    with locks.reader(golf / "ckpt" / "000175"), locks.vacant(golf / "ckpt" / "000200") as vacant:
+        assert vacant
+
+
+def test_what_is_gone_cannot_be_held(golf: Path) -> None:
+    """A reader that comes too late is told."""
+    with pytest.raises(NotFound), locks.reader(golf / "ckpt" / "000175"):
+        pass
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder in which nobody can write")
+def test_where_nothing_can_be_written_no_hold_is_needed() -> None:
+    """A save on a read-only disk can be read, for nobody can remove it (I3)."""
+    with locks.reader(Path("/sys/kernel")):
+        pass
