@@ -8,6 +8,9 @@ def run() -> None:
     """Run the command line of this process and leave with its exit code."""
     # Threads of torch that wait for work must not keep a core busy; it reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from mdctl.cli import streams
+
+    streams.steady()
     from mdctl.cli.app import main
 
     sys.exit(main())

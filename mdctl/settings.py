@@ -192,9 +192,9 @@ def to_table(settings: ClipSettings | Shape | TrainSettings | SampleSettings) ->
 
 def parse_size(text: str) -> tuple[int, int]:
     """Width and height out of `384x288`, or of `64` for a square."""
-    first, _, second = text.lower().replace("\N{MULTIPLICATION SIGN}", "x").partition("x")
+    first, by, second = text.lower().replace("\N{MULTIPLICATION SIGN}", "x").partition("x")
     try:
-        width, height = int(first), int(second or first)
+        width, height = int(first), int(second if by else first)
     except ValueError:
         raise BadInput(f"'{text}' is no size.", fix="write it as WIDTHxHEIGHT, such as 384x288") from None
     near = [min(MAX_EDGE, max(MIN_EDGE, round(edge / EDGE_STEP) * EDGE_STEP)) for edge in (width, height)]

@@ -14,7 +14,9 @@ from mdctl.child import ChildFailed, Finished
 POSIX = pytest.mark.skipif(os.name != "posix", reason="process groups and limits of POSIX")
 
 
-def python(code: str, *arguments: str, timeout_s: float = 20, stdout_limit: int = 1 << 24, **limits: object) -> Finished:
+def python(
+    code: str, *arguments: str, timeout_s: float = 20, stdout_limit: int = 1 << 24, **limits: object
+) -> Finished:
     """Run a few lines of Python as a child."""
     argv = [sys.executable, "-I", "-S", "-c", code, *arguments]
     return child.run(argv, timeout_s=timeout_s, stdout_limit=stdout_limit, **limits)  # type: ignore[arg-type]
@@ -136,14 +138,22 @@ def test_a_folder_may_be_given(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits from outside exist on Linux alone")
 def test_memory_is_limited() -> None:
     """A child that asks for more than its share fails, and the computer does not notice."""
-    code = "import time; time.sleep(0.3); b = bytearray(1 << 30)"
-    assert python(code, memory_bytes=1 << 29).returncode != 0
+    code = "import time; time.sleep(0.2); b = bytearray(1 << 28)"
+    assert python(code, memory_bytes=1 << 27).returncode != 0
     assert python(code, memory_bytes=None).returncode == 0
 
 
 def test_arguments_arrive_as_they_are(tmp_path: Path) -> None:
     """No shell: quotes, dollars, newlines and bytes that are no UTF-8 reach the child untouched."""
-    words = ["$(touch pwn)", "; rm x", "a'b\"c", "", "two\nlines", "-i", os.fsdecode(b"\xff") if os.name == "posix" else "ÿ"]
+    words = [
+        "$(touch pwn)",
+        "; rm x",
+        "a'b\"c",
+        "",
+        "two\nlines",
+        "-i",
+        os.fsdecode(b"\xff") if os.name == "posix" else "ÿ",
+    ]
     done = python("import sys; sys.stdout.buffer.write(ascii(sys.argv[1:]).encode())", *words)
     assert done.stdout.decode() == ascii(words)
 

@@ -161,7 +161,8 @@ def test_a_size_is_width_and_height(text: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "near"), [("100x64", "96x64"), ("8", "16x16"), ("0x0", "16x16"), ("-64x64", "16x64"), ("9000x64", "4096x64")]
+    ("text", "near"),
+    [("100x64", "96x64"), ("8", "16x16"), ("0x0", "16x16"), ("-64x64", "16x64"), ("9000x64", "4096x64")],
 )
 def test_a_size_that_cannot_be_made_is_answered_with_the_nearest(text: str, near: str) -> None:
     """Edges are multiples of 8 within bounds, and the nearest such size is offered."""

@@ -19,7 +19,21 @@ from mdctl.settings import TrainSettings
 
 TEXT_WIDTH = 16
 MAX_TOKENS = 16
-WORDS = ("a", "an", "on", "of", "red", "blue", "square", "circle", "orbiting", "background", "monkey", "playing", "golf")
+WORDS = (
+    "a",
+    "an",
+    "on",
+    "of",
+    "red",
+    "blue",
+    "square",
+    "circle",
+    "orbiting",
+    "background",
+    "monkey",
+    "playing",
+    "golf",
+)
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 

@@ -11,10 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from mdctl import __version__
-from mdctl.cli import demo, generate, look, start, system, train
-from mdctl.cli.face import EPILOG, Face, Manners, face, on_terminal, take_manners, wear
+from mdctl.cli import demo, generate, look, signals, start, streams, system, train
+from mdctl.cli.face import EPILOG, FLAGS, Face, Manners, draws, face, put, take_manners, wear
 from mdctl.cli.lines import Json, Lines, Quiet
 from mdctl.errors import MdctlError, NoSpace, NotReady, UsageFault, nearest
+from mdctl.text import safe
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
@@ -34,6 +35,7 @@ app = typer.Typer(
     epilog=EPILOG,
     rich_markup_mode=None,
     add_completion=False,
+    suggest_commands=False,
     invoke_without_command=True,
     context_settings=HELP_NAMES,
     pretty_exceptions_enable=False,
@@ -70,9 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wear(_face(manners, rest))
         if manners.home:
             os.environ["MDCTL_HOME"] = manners.home
-        # Windows would expand `*` and `%VAR%` in every argument, prompts too; clips are expanded where they are read.
-        code = app(args=rest, standalone_mode=False, windows_expand_args=False)
-        return int(code or 0)
+        with signals.unwinding():
+            return _run(rest)
     except MdctlError as error:
         face().fail(error)
         return error.exit_code
@@ -80,16 +81,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return end.exit_code
     except typer.TyperException as error:
         return _usage(error)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return 130
+    except signals.Stopped as stop:
+        return stop.exit_code
     except BrokenPipeError:
-        # Nobody reads stdout any more; give the interpreter something that it can flush at its end.
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        streams.mute_stdout()
         return 141
     except OSError as error:
         return _system(error)
     except Exception as error:  # noqa: BLE001 - the last door: a fault of mdctl itself must still end in a sentence
-        return _bug(error, manners)
+        return _memory(error) if _is_memory(error) else _bug(error, manners)
+
+
+def _run(words: Sequence[str]) -> int:
+    # Typer's own `main` turns a closed pipe into exit code 1, and on Windows expands `*` and `%VAR%` in prompts.
+    command = typer.main.get_command(app)
+    with command.make_context("mdctl", list(words)) as context:
+        return int(command.invoke(context) or 0)
 
 
 def _face(manners: Manners, rest: Sequence[str]) -> Face:
@@ -98,9 +107,7 @@ def _face(manners: Manners, rest: Sequence[str]) -> Face:
         return Json(manners, command)
     if manners.quiet:
         return Quiet(manners)
-    if manners.plain or not (on_terminal(sys.stderr) or on_terminal(sys.stdout)):
-        return Lines(manners)
-    if {"-h", "--help"} & set(rest):
+    if manners.plain or not (draws(sys.stderr) or draws(sys.stdout)) or {"-h", "--help"} & set(rest):
         return Lines(manners)
     from mdctl.cli.display import Screen  # rich takes a while to import; pipes and help need none of it
 
@@ -108,30 +115,46 @@ def _face(manners: Manners, rest: Sequence[str]) -> Face:
 
 
 def _usage(error: typer.TyperException) -> int:
-    message = str(getattr(error, "message", error)).rstrip(".")
     context = getattr(error, "ctx", None)
+    message = error.format_message().rstrip(".")
+    near = _meant(error, message, context) if context else None
     path = context.command_path if context else "mdctl"
-    fix = f"{path} --help"
-    words = message.split("'")
-    if message.startswith("No such command") and len(words) > 1 and (near := nearest(words[1], app_commands())):
-        fix = f"mdctl {near}"
-    face().fail(UsageFault(f"{message[:1].lower()}{message[1:]}.", fix=fix))
+    fix = (f"did you mean {near}?",) if near else ()
+    face().fail(UsageFault(f"{message[:1].lower()}{message[1:]}.", fix=(*fix, f"{path} --help")))
     return 2
 
 
-def app_commands() -> list[str]:
-    """The names of all commands, those in groups as two words."""
-    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-    for group in app.registered_groups:
-        inner = group.typer_instance.registered_commands if group.typer_instance else []
-        names += [f"{group.name} {command.name}" for command in inner]
-    return names
+def _meant(error: typer.TyperException, message: str, context: typer.Context) -> str | None:
+    """The command or option that looks most like the unknown one."""
+    command = context.command
+    if option := getattr(error, "option_name", None):
+        return nearest(option, [*(name for known in command.params for name in known.opts), *FLAGS, "--home"])
+    if message.startswith("No such command"):
+        near = nearest(message.split("'")[1], getattr(command, "commands", ()))
+        return near and f"{context.command_path} {near}"
+    return None
 
 
 def _system(error: OSError) -> int:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     kind, what = (NoSpace, "the disk is full.") if full else (NotReady, "the system refused a file.")
     told = kind(what, why=str(error), fix="make room, or set MDCTL_HOME to a folder you may write to")
+    face().fail(told)
+    return told.exit_code
+
+
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's, without importing it
+
+
+def _memory(error: Exception) -> int:
+    told = NoSpace(
+        "there is not enough memory for this.",
+        why=next(iter(str(error).splitlines()), ""),
+        saved="the last save is untouched.",
+        fix=("close other programs that use the memory", "or take less of it: --size, --frames, --template low-vram"),
+        code="MD-VRAM",
+    )
     face().fail(told)
     return told.exit_code
 
@@ -147,7 +170,8 @@ def _bug(error: Exception, manners: Manners) -> int:
     except (MdctlError, OSError):
         where = story.strip().splitlines()[-1]
     if manners.debug:
-        sys.stderr.write(story)
+        for line in story.splitlines():
+            put(sys.stderr, safe(line))
     face().fail(
         MdctlError("this is a fault of mdctl itself.", why=f"{type(error).__name__}: {error}", fix=where, code="MD-BUG")
     )

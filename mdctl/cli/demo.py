@@ -10,9 +10,9 @@ import typer
 from mdctl.cli import start
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.generate import Target, Video, find_save, make, settled
-from mdctl.cli.train import train
+from mdctl.cli.train import learn
 from mdctl.errors import MdctlError
-from mdctl.settings import SampleSettings
+from mdctl.settings import ClipSettings, SampleSettings
 from mdctl.workspace import atomic
 from mdctl.workspace.project import Project
 
@@ -52,11 +52,12 @@ def demo(
 
     # The three commands of the main job, each said before it is done.
     _said(f'mdctl new {NAME} CLIPS --caption "{CAPTION}"')
-    start.new(NAME, [str(clip) for clip in clips], caption=CAPTION)
+    start.make_project(NAME, [str(clip) for clip in clips], ClipSettings(), caption=CAPTION)
     _said(f"mdctl train {NAME} --steps {STEPS} --seed {seed}")
-    if code := train(NAME, steps=STEPS, seed=seed):
-        return code
     project = Project.open(NAME)
+    end = learn(project, {"steps": STEPS, "seed": seed}, None, None, fresh=False, device="auto")
+    if end.exit_code:
+        return end.exit_code
     scenes = [_scene(*pair) for pair in SUBJECTS]
     videos = [_video(project, scene, seed + place) for place, scene in enumerate(scenes)]
 

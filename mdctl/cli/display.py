@@ -52,13 +52,13 @@ class Screen(Lines):
 
     def warn(self, text_: str, code: str = "MD-NOTE") -> None:
         """Tell something that the user may not have expected."""
-        self._err.print(Text("! ", "yellow") + text(text_))
+        self._err.print(Text.assemble(("! ", "yellow"), text(text_)))
 
     def done(self, text_: str, then: Sequence[str] = ()) -> None:
         """Tell that something is finished, and which commands come next."""
-        self._err.print(Text("✓ ", "green") + text(text_))
+        self._err.print(Text.assemble(("✓ ", "green"), text(text_)))
         for place, line in enumerate(then):
-            self._err.print(Text("Next:  " if place == 0 else "       ", "dim") + text(line, "cyan"), soft_wrap=True)
+            self._err.print(Text.assemble(("Next:  " if place == 0 else "       ", "dim"), text(line, "cyan")), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table that is part of the story."""
@@ -113,13 +113,13 @@ class Screen(Lines):
 
     def ask(self, question: str, default: str) -> str:
         """Ask for one line."""
-        answer = self._err.input(text(question) + Text(f" [{safe(default)}] ", "dim"))
+        answer = self._err.input(Text.assemble(text(question), (f" [{safe(default)}] ", "dim")))
         return answer.strip() or default
 
     def fail(self, error: MdctlError) -> None:
         """Tell an error in its four parts."""
         first, *rest = error_lines(error)
-        self._err.print(Text("error: ", "bold red") + text(first.removeprefix("error: "), "bold"), soft_wrap=True)
+        self._err.print(Text.assemble(("error: ", "bold red"), text(first.removeprefix("error: "), "bold")), soft_wrap=True)
         for line in rest:
             self._err.print(text(line), soft_wrap=True)
 
@@ -179,7 +179,7 @@ class _Panel(LineView):
         left = f"{clock(now - self._began)} done · ~{clock(record['eta_s'])} left   {record['s_per_step']:.2f} s/step"
         grid.add_row(text("time", "dim"), text(left))
         losses = "   ".join(
-            f"{name} {sparkline(values)} {values[-1]:.3f}" for name, values in self._losses.items() if values
+            f"{name} {sparkline(list(values))} {values[-1]:.3f}" for name, values in self._losses.items() if values
         )
         grid.add_row(text("loss", "dim"), text(losses))
         if record.get("memory_gb"):

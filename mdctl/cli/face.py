@@ -154,7 +154,8 @@ def error_lines(error: MdctlError) -> list[str]:
         lines.append(f"  why    {safe(error.why)}")
     if error.saved:
         lines.append(f"  saved  {safe(error.saved)}")
-    lines += [f"  {'fix' if first == 0 else '   '}    {safe(fix)}" for first, fix in enumerate(error.fix)]
+    for first, fix in enumerate(error.fix):  # a command is there to be copied: it must not be cut
+        lines.append(f"  {'fix' if first == 0 else '   '}    {safe(fix, 10_000)}")
     return [*lines[:-1], f"{lines[-1]}    {error.code}"]
 
 
@@ -163,6 +164,11 @@ def on_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def draws(stream: TextIO) -> bool:
+    """Whether this stream shows pictures: a terminal that can write every sign of them."""
+    return on_terminal(stream) and (stream.encoding or "").lower().replace("-", "") in ("utf8", "cp65001")
+
+
 def can_ask(manners: Manners) -> bool:
     """Whether a prompt would reach somebody."""
-    return manners.asks and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return manners.asks and sys.stdin.isatty() and sys.stderr.isatty()

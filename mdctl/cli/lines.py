@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,7 +53,7 @@ class Lines:
     def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
         """Give one thing's facts as TSV."""
         for name, value in facts:
-            put(sys.stdout, f"{name}\t{safe(value, 10_000)}")
+            put(sys.stdout, f"{safe(name)}\t{safe(value, 10_000)}")
 
     def event(self, record: Record) -> None:
         """Records are for JSON; lines say the same in their own words."""
@@ -200,7 +200,7 @@ class Json(Quiet):
 
     def warn(self, text: str, code: str = "MD-NOTE") -> None:
         """A `warning` record."""
-        put(sys.stdout, self._record("warning", code=code, text=text))
+        self.event({"event": "warning", "code": code, "text": text})
 
     def answer(
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
@@ -216,9 +216,11 @@ class Json(Quiet):
         """Pass on a record; one without a head gets it here."""
         if "seq" in record:
             self._seq = record["seq"]
-            put(sys.stdout, json.dumps(record, default=str))
+            line = json.dumps(record, default=str)
         else:
-            put(sys.stdout, self._record(**record))
+            line = self._record(**record)
+        with suppress(OSError):  # whoever listened may have left; the work goes on, and `result` meets it at the end
+            put(sys.stdout, line)
 
     def result(self, paths: Sequence[str], record: Record) -> None:
         """The last record."""

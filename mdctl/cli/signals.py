@@ -3,8 +3,10 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+_ENDING = ("SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class Request:
@@ -32,19 +34,42 @@ def polite(told: Callable[[Request], None]) -> Iterator[Request]:
             raise KeyboardInterrupt
         if not request:
             request.signal = signal.Signals(number)
-            told(request)
+            with suppress(RuntimeError):  # the signal came in the midst of a write to the same stream
+                told(request)
 
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
+    with _handling(("SIGINT", *_ENDING), asked):
         yield request
-        return
+
+
+class Stopped(BaseException):
+    """A signal that ends the process, raised so that cursor, locks and drafts are put right on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise `Stopped`; a second one ends the process at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Stopped(number)
+
+    with _handling(_ENDING, stop):
+        yield
+
+
+@contextmanager
+def _handling(names: tuple[str, ...], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {}
-    for name in names:
-        number = getattr(signal, name)
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
-            before[number] = signal.signal(number, asked)
+    if threading.current_thread() is threading.main_thread():  # Python lets no other thread handle signals
+        for number in [getattr(signal, name) for name in names if hasattr(signal, name)]:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
+                before[number] = signal.signal(number, handler)
     try:
-        yield request
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from mdctl.cli.face import EPILOG, face
 from mdctl.errors import BadInput, UsageFault
 from mdctl.settings import ClipSettings, Shape, parse_size, to_table
 from mdctl.text import safe
-from mdctl.workspace import locations, weights
+from mdctl.workspace import weights
 from mdctl.workspace.project import Project, check_name
 from mdctl.workspace.records import NewClip
 
@@ -57,6 +58,8 @@ def greet() -> None:
 
 def card_for(model: str) -> ModelCard:
     """What is known of a base model, installed or not."""
+    if model == "auto":
+        return STARTER
     return CARDS[model] if model in CARDS else weights.find(model)[0]
 
 
@@ -81,80 +84,104 @@ def new(
     mdctl new golf ./clips/*.mp4
     mdctl new golf swing.mov --caption "a person is playing golf" --trim 0:01-0:03
     """
-    from mdctl.media import clips as media
-
-    # Settle name, base model and the shape of the clips before any file is touched.
     check_name(name)
-    card = card_for(model or "auto") if model not in (None, "auto") else STARTER
     width, height = parse_size(size) if size else (None, None)
     flags = {"frames": frames, "fps": fps, "width": width, "height": height}
     own = resolve(ClipSettings, "clips", layers("clips", None, template, flags))
-    shape = shaped(own, card)
-    paths = media.expand(clips)
+    made = make_project(
+        name, clips, own, caption=caption, trim=trim, model=model, template=template, strict=strict, dry_run=dry_run
+    )
+    paths = [str(made.project.folder)] if made.project and (face().manners.quiet or face().manners.json) else []
+    face().result(paths, {"status": made.status, "failed": [found.name for found in made.left_out]})
+    return 11 if made.left_out else 0
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a `new` ended."""
+
+    status: str
+    """`done`, `partial` or `nothing_to_do`."""
+
+    project: Project | None
+    """None where nothing was to be written."""
+
+    left_out: "Sequence[Look]" = ()
+
+
+def make_project(
+    name: str,
+    patterns: Sequence[str],
+    own: ClipSettings,
+    *,
+    caption: str | None = None,
+    trim: str | None = None,
+    model: str | None = None,
+    template: str | None = None,
+    strict: bool = False,
+    dry_run: bool = False,
+) -> Made:
+    """Look at the clips, tell of each what will be used, and make a project of those that can be."""
+    shape = shaped(own, card_for(model or "auto"))
+    paths, window = _chosen(patterns, trim)
+    looks = _look(paths, shape, window, strict)
+    kept = _told(looks, shape)
+    left_out = [found for found in looks if found.status == "left_out"]
+    if not kept:
+        raise BadInput(
+            "none of the clips can be used; no project was made.",
+            why="; ".join(dict.fromkeys(f"{safe(f.name, 60)}: {', '.join(f.reasons)}" for f in left_out))[:400],
+            fix=next((found.hint for found in left_out if found.hint), f"mdctl new {name} OTHER_CLIPS"),
+        )
+    if _already(name, kept):
+        face().done(f"All of these clips are in '{name}' already; nothing was changed.", [f"mdctl train {name}"])
+        return Made("nothing_to_do", Project.find(name))
+    sentence = _caption(name, caption)
+    if dry_run:
+        face().done(f"Motion '{name}' would be made of {len(kept)} clips: \"{sentence}\".")
+        return Made("nothing_to_do", None, left_out)
+    clips = [_new_clip(found, window) for found in kept]
+    table = {"clips": to_table(own)} if to_table(own) else {}
+    project = Project.create(name, caption=sentence, clips=clips, table=table, model=model or "auto", template=template)
+    if left_out:
+        why = "; ".join(f"{found.name}: {', '.join(found.reasons)}" for found in left_out)
+        face().warn(f"{len(left_out)} clip{'s' * (len(left_out) != 1)} left out: {why}.")
+    megabytes = sum(clip.size_bytes for clip in clips) / 1e6
+    face().done(
+        f"Created motion '{name}': {len(clips)} clip{'s' * (len(clips) != 1)}, {megabytes:.1f} MB copied, "
+        f'originals untouched. Caption: "{sentence}".',
+        [f"mdctl train {name}"],
+    )
+    return Made("partial" if left_out else "done", project, left_out)
+
+
+def _chosen(patterns: Sequence[str], trim: str | None) -> tuple[list[Path], tuple[float, float] | None]:
+    from mdctl.media import clips as media
+
+    paths = media.expand(patterns)
     if trim and len(paths) > 1:
         raise UsageFault(
             f"--trim is for one clip, and these are {len(paths)}.", fix="give one clip, or leave --trim out"
         )
     if len(paths) > MANY and not face().manners.yes:
         raise UsageFault(f"{len(paths)} clips are more than a motion needs.", fix="add --yes when this is meant")
-    window = media.parse_trim(trim) if trim else None
+    return paths, media.parse_trim(trim) if trim else None
 
-    # Look at every clip; each gets a line and a reason.
-    looks = _look(paths, shape, window, strict)
+
+def _told(looks: "Sequence[Look]", shape: Shape) -> "list[Look]":
+    """Give every clip a line and a reason, and return those that will be used, each content once."""
     first_of: dict[str, int] = {}
-    rows = []
+    rows, kept = [], []
     for number, found in enumerate(looks, 1):
         same = first_of.setdefault(found.sha256, number) if found.sha256 else number
         rows.append(_row(number, found, same, shape.frames))
         status = "duplicate" if same != number else found.status
         face().event({"event": "clip", "name": found.name, "sha256": found.sha256, "status": status, **_used(found)})
-    kept = [found for n, found in enumerate(looks, 1) if found.status != "left_out" and first_of[found.sha256] == n]
-    left_out = [found for found in looks if found.status == "left_out"]
-    face().table(
-        f"Checked {len(looks)} clip{'s' * (len(looks) != 1)}", ["#", "CLIP", "LENGTH", "SOURCE", "WILL USE", ""], rows
-    )
-    if not kept:
-        raise BadInput(
-            "none of the clips can be used; no project was made.",
-            why="; ".join(dict.fromkeys(f"{safe(f.name, 60)}: {', '.join(f.reasons)}" for f in left_out))[:400],
-            fix=f"mdctl new {name} OTHER_CLIPS",
-        )
-    if already := _already(name, kept):
-        face().done(already, [f"mdctl train {name}"])
-        face().result([], {"status": "nothing_to_do"})
-        return 0
-
-    # Make the project, whole or not at all.
-    sentence = _caption(name, caption)
-    if dry_run:
-        face().done(f"Motion '{name}' would be made of {len(kept)} clips: \"{sentence}\".")
-        return 11 if left_out else 0
-    made = [_new_clip(found, window) for found in kept]
-    given = to_table(own)
-    project = Project.create(
-        name,
-        caption=sentence,
-        clips=made,
-        table={"clips": given} if given else {},
-        model=model or "auto",
-        template=template,
-    )
-    megabytes = sum(clip.size_bytes for clip in made) / 1e6
-    face().done(
-        f"Created motion '{name}': {len(made)} clip{'s' * (len(made) != 1)}, {megabytes:.1f} MB copied, "
-        f'originals untouched. Caption: "{sentence}".',
-        [f"mdctl train {name}"],
-    )
-    if left_out:
-        why = "; ".join(f"{found.name}: {', '.join(found.reasons)}" for found in left_out)
-        face().warn(f"{len(left_out)} clip{'s' * (len(left_out) != 1)} left out: {why}.")
-    failed = [found.name for found in left_out]
-    outcome = "partial" if left_out else "done"
-    face().result(
-        [str(project.folder)] if face().manners.quiet or face().manners.json else [],
-        {"status": outcome, "failed": failed},
-    )
-    return 11 if left_out else 0
+        if status in ("ok", "adjusted"):
+            kept.append(found)
+    title = f"Checked {len(looks)} clip{'s' * (len(looks) != 1)}"
+    face().table(title, ["#", "CLIP", "LENGTH", "SOURCE", "WILL USE", ""], rows)
+    return kept
 
 
 def shaped(own: ClipSettings, card: ModelCard) -> Shape:
@@ -206,15 +233,16 @@ def _row(number: int, found: "Look", same: int, num_frames: int) -> list[str]:
     return [str(number), found.name, length, what, used, "ok, adjusted" if found.status == "adjusted" else "ok"]
 
 
-def _already(name: str, kept: "Sequence[Look]") -> str:
-    for project in Project.all():
-        if project.name == name and not project.fault and project.same_clips(found.sha256 for found in kept):
-            return f"All of these clips are in '{name}' already; nothing was changed."
-    return ""
+def _already(name: str, kept: "Sequence[Look]") -> bool:
+    return any(
+        project.name == name and not project.fault and project.same_clips(found.sha256 for found in kept)
+        for project in Project.all()
+    )
 
 
 def _caption(name: str, given: str | None) -> str:
-    guess = f"a person is {name.replace('_', ' ').replace('-', ' ')}"
+    words = name.replace("_", " ").replace("-", " ")
+    guess = f"a person is {words}" if words.split()[0].endswith("ing") else f"a person is doing {words}"
     if given is None and face().interactive:
         given = face().ask("What happens in the clips?", guess)
     elif given is None:
@@ -246,8 +274,3 @@ def _new_clip(found: "Look", window: tuple[float, float] | None) -> NewClip:
 def quoted(text: str) -> str:
     """Text as a shell takes it as one word."""
     return shlex.quote(text) if "'" in text or "$" in text else f'"{text}"'
-
-
-def data_folder() -> Path:
-    """Where the user's data lies."""
-    return locations.home()

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +23,7 @@ from mdctl.workspace import atomic, locations, weights
 from mdctl.workspace.project import Project
 from mdctl.workspace.records import ClipRecord
 from mdctl.workspace.runs import Change, Run
+from mdctl.workspace.saves import Save
 
 if TYPE_CHECKING:
     from mdctl.motion.backbone import Backbone
@@ -83,11 +84,36 @@ def train(
     project = Project.open(name)
     if dry_run:
         return _preview(project, flags, template, model, fresh)
+    end = learn(project, flags, template, model, fresh=fresh, device=device)
+    face().result([str(end.save.folder)], {"status": end.status, "seconds": round(end.seconds, 1)})
+    return end.exit_code
+
+
+@dataclass(frozen=True)
+class End:
+    """How a training ended."""
+
+    status: str
+    """`done`, `paused` or `nothing_to_do`."""
+
+    save: Save
+    seconds: float = 0.0
+    exit_code: int = 0
+
+
+def learn(
+    project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, *, fresh: bool, device: str
+) -> End:
+    """Train a project, or go on, or find that nothing is left to do; settings that are None in `flags` are open."""
     with project.locked("train"):
         run = _current_run(project, flags, template, model, fresh)
-        if run is None:
-            return 0
-        return _go(project, run, device)
+        if not run.finished:
+            return _go(project, run, device)
+        face().done(
+            f"'{project.name}' is trained already: {run.step} steps.",
+            [f'mdctl gen {project.name} "..."', f"mdctl train {project.name} --steps {run.step * 2}     to go on"],
+        )
+        return End("nothing_to_do", run.saves()[-1])
 
 
 # --- What is to be learned.
@@ -95,8 +121,8 @@ def train(
 
 def _current_run(
     project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fresh: bool
-) -> Run | None:
-    """The run to work on: the last one where it is unfinished or is to take more steps, else a new one."""
+) -> Run:
+    """The run to work on: the last one, with more steps where more are asked for, or a new one."""
     last = None if fresh else next(reversed(project.runs()), None)
     if last is None:
         return Run.create(project, _frozen(project, flags, template, model))
@@ -110,15 +136,7 @@ def _current_run(
             saved=f"its saves up to step {last.step} are untouched.",
             fix=(f"mdctl train {project.name}", f"mdctl train {project.name} --steps {steps} --fresh"),
         )
-    if not last.finished:
-        return last
-    face().done(
-        f"'{project.name}' is trained already: {last.step} steps.",
-        [f'mdctl gen {project.name} "..."', f"mdctl train {project.name} --steps {last.step * 2}     to go on"],
-    )
-    newest = last.latest()
-    face().result([str(newest.folder)] if newest else [], {"status": "nothing_to_do"})
-    return None
+    return last
 
 
 def _refuse_differences(
@@ -188,7 +206,7 @@ def _preview(project: Project, flags: Mapping[str, Any], template: str | None, m
 # --- Learning it.
 
 
-def _go(project: Project, run: Run, device_name: str) -> int:
+def _go(project: Project, run: Run, device_name: str) -> End:
     """Load what is given, learn, keep what is learned; a signal may end it early."""
     from mdctl.motion import device as machine
 
@@ -228,8 +246,7 @@ def _go(project: Project, run: Run, device_name: str) -> int:
             f"Paused at step {state.number} of {settings.steps}; it is saved.",
             [f"mdctl train {project.name}     goes on"],
         )
-        face().result([str(saved.folder)], {"status": "paused"})
-        return request.exit_code
+        return End("paused", saved, time.monotonic() - began, request.exit_code)
     if project.record.model == "auto":
         project.set("model", card.name)
     took = _long(time.monotonic() - began)
@@ -238,8 +255,7 @@ def _go(project: Project, run: Run, device_name: str) -> int:
         f"Trained '{project.name}' in {took}: {state.number - first} steps, final save verified.{skipped}",
         [f"mdctl gen {project.name} {quoted(_example(project))}"],
     )
-    face().result([str(saved.folder)], {"status": "done", "seconds": round(time.monotonic() - began, 1)})
-    return 0
+    return End("done", saved, time.monotonic() - began)
 
 
 def _is_local(run: Run) -> bool:

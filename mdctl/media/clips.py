@@ -17,6 +17,7 @@ from mdctl.media import ffmpeg
 from mdctl.media.ffmpeg import Frames, Grey
 from mdctl.media.probe import probe
 from mdctl.media.source import Source
+from mdctl.media.timing import choose, usual_gap
 
 Status = Literal["ok", "adjusted", "left_out"]
 
@@ -31,7 +32,7 @@ _CUT_SHIFT = 0.35
 _STILL_RANGE = 8.0
 _BLACK = 12
 _NEAR_BEST = 0.98
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,8 @@ def _judge(
     searched_s: float,
 ) -> Look:
     """Find the window and the reasons, from the small grey frames."""
-    gap_s = float(np.median(np.diff(grey.times))) if len(grey.times) > 1 else source.last_frame_s
-    end_s = min(float(grey.times[-1]) + max(source.last_frame_s, gap_s), trim[1] if trim else searched_s)
+    gap_s = usual_gap(grey.times)
+    end_s = min(grey.until_s, trim[1] if trim else searched_s)
     begin_s = trim[0] if trim else float(grey.times[0])
     whole = searched_s >= source.duration_s
     reasons = list(_adjustments(source))
@@ -239,7 +240,7 @@ def _judge(
     start_s = begin_s if trim else round(_liveliest(grey.times, changes, cuts, end_s, length_s, fps), 3)
     seen = replace(seen, start_s=start_s, end_s=min(start_s + length_s, end_s), available_frames=available)
     wanted = [start_s + number / fps for number in range(num_frames)]
-    distinct = len(set(ffmpeg.choose(grey.times, wanted, source)))
+    distinct = len(set(choose(grey.times, wanted, grey.until_s)))
     if distinct < num_frames / 2:
         few = f"too few pictures: {distinct} in {length_s:.1f} s"
         return replace(seen, reasons=(few,), hint=f"--fps {math.floor(source.fps)}" if source.fps >= 1 else "")

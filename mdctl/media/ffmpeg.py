@@ -8,8 +8,6 @@ import functools
 import os
 import re
 import tempfile
-from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
@@ -24,6 +22,7 @@ from mdctl import child
 from mdctl.errors import BadInput, MdctlError, NotReady
 from mdctl.media.kinds import Unusable
 from mdctl.media.source import DECODERS, MAX_PIXELS, MAX_STREAMS, Source
+from mdctl.media.timing import choose, shown_until
 
 Frames = NDArray[np.uint8]  # f h w c
 Format = Literal["mp4", "gif", "webp"]
@@ -57,6 +56,9 @@ class Grey:
 
     frames: NDArray[np.uint8]  # f h w
     """One small picture per time, `GREY_WIDTH` wide."""
+
+    until_s: float
+    """When the last of them disappears."""
 
     damaged_after_s: float | None = None
     """When the first damaged frame is shown, None when all are sound."""
@@ -115,13 +117,16 @@ def decode(
     wanted = [start_s + number / fps for number in range(num_frames)]
     length_s = wanted[-1] - start_s + 2 / fps + 2 * source.last_frame_s
     times = frame_times(path, source, start_s=start_s, length_s=length_s)
-    chosen = choose(times, wanted, source)
+    chosen = choose(times, wanted, shown_until(times, source, start_s + length_s))
     if len(chosen) < num_frames:
         raise Unusable(f"'{path.name}' is too short.", why=f"only {len(chosen)} of {num_frames} frames can be read")
 
     # Fetch each chosen frame once, even where a slow source shows it several times.
     numbers = sorted(set(chosen))
-    stream = _open(source, start_s, length_s).filter("select", "+".join(f"eq(n,{number})" for number in numbers))
+    stream = _open(source, start_s, length_s)
+    if source.interlaced:  # before the choice, as it needs the frames around
+        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
+    stream = stream.filter("select", "+".join(f"eq(n,{number})" for number in numbers))
     channels = 4 if source.alpha else 3
     stream = _shape(stream, source, width, height).filter("format", "rgba" if source.alpha else "rgb24")
     size = len(numbers) * height * width * channels
@@ -146,23 +151,6 @@ def frame_times(path: Path, source: Source, *, start_s: float, length_s: float) 
     return times
 
 
-def choose(times: Sequence[float] | NDArray[np.float64], wanted: Sequence[float], source: Source) -> list[int]:
-    """For every wanted moment the index of the frame then shown; ends early where the frames do.
-
-    A frame counts from almost half its length before its time, so that rounded timestamps do not tip the choice, and a
-    moment in the last tenth of the last frame is no frame any more.
-    """
-    rising = np.maximum.accumulate(np.asarray(times, np.float64))
-    first = np.searchsorted(rising, rising)  # of frames with one time, the first
-    if source.still:
-        return [0 for _ in wanted]
-    gaps = np.diff(np.unique(rising))
-    gap_s = float(np.median(gaps)) if len(gaps) else source.last_frame_s
-    end_s = rising[-1] + max(source.last_frame_s, gap_s) - 0.1 * gap_s
-    shown = [bisect_right(rising, moment + 0.45 * gap_s) - 1 for moment in wanted if moment < end_s]
-    return [int(first[max(0, number)]) for number in shown]
-
-
 def grey_pass(path: Path, source: Source, *, start_s: float, length_s: float) -> Grey:
     """A stretch of the clip, every frame, `GREY_WIDTH` pixels wide and grey.
 
@@ -171,15 +159,16 @@ def grey_pass(path: Path, source: Source, *, start_s: float, length_s: float) ->
     """
     times, frames, clean = _read_grey(path, source, start_s, length_s, strict=True)
     if clean and len(times):
-        return Grey(times, frames)
+        return Grey(times, frames, shown_until(times, source, start_s + length_s))
 
     # Read on past the damage. Where it comes first, as in a recording that begins in mid-stream, it does not matter.
     sound = len(times)
     times, frames, _ = _read_grey(path, source, start_s, length_s, strict=False)
     if not len(times):
         raise Unusable(f"'{path.name}' cannot be decoded.", why="no frame of it can be decoded")
-    damaged_after_s = float(times[sound] if sound < len(times) else times[-1] + source.last_frame_s)
-    return Grey(times, frames, damaged_after_s if sound > 2 else None)
+    until_s = shown_until(times, source, start_s + length_s)
+    damaged_after_s = float(times[sound]) if sound < len(times) else until_s
+    return Grey(times, frames, until_s, damaged_after_s if sound > 2 else None)
 
 
 def _read_grey(
@@ -253,8 +242,6 @@ def _turn(stream: Any, source: Source) -> Any:
 
 def _shape(stream: Any, source: Source, width: int, height: int) -> Any:
     """Upright, square, covering the size, in ordinary colours."""
-    if source.interlaced:
-        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     if source.alpha:
         stream = stream.filter("format", "gbrap").filter("premultiply", inplace=1)  # or hidden colours would bleed in
     stream = _turn(stream, source)
@@ -313,9 +300,9 @@ def _run(
 
 def _complaint(path: Path, finished: child.Finished, why: str) -> MdctlError:
     """What to raise when ffmpeg gave less than was asked."""
-    missing = re.search(r"No such filter: '(\w+)'|Unknown decoder '([\w-]+)'", finished.stderr)
+    missing = re.search(r"(?:No such filter: |Unknown decoder |Unknown input format: )'([\w-]+)'", finished.stderr)
     if missing:
-        what = f"this ffmpeg cannot read '{path.name}': it lacks {missing[1] or missing[2]}."
+        what = f"this ffmpeg cannot read '{path.name}': it lacks {missing[1]}."
         return NotReady(what, fix="pip install imageio-ffmpeg, and set MDCTL_FFMPEG to its program", code="MD-FFMPEG")
     return Unusable(f"'{path.name}' cannot be decoded.", why=why)
 
@@ -378,7 +365,10 @@ def _write(frames: Frames, output: Any, suffix: str) -> bytes:
     argv = output.compile(cmd=[executable(), *_QUIET], overwrite_output=True)
     pixels = np.ascontiguousarray(frames).tobytes()
     with tempfile.TemporaryDirectory(prefix="mdctl-", ignore_cleanup_errors=True) as folder:
-        finished = child.run(argv, timeout_s=_ENCODE_S, stdout_limit=_SLACK, stdin=pixels, cwd=Path(folder))
+        try:
+            finished = child.run(argv, timeout_s=_ENCODE_S, stdout_limit=_SLACK, stdin=pixels, cwd=Path(folder))
+        except child.ChildFailed as error:
+            raise NotReady(f"ffmpeg could not write {suffix}.", why=error.why, code="MD-FFMPEG") from error
         written = Path(folder, f"out.{suffix}")
         if finished.returncode or not written.exists() or not written.stat().st_size:
             lines = finished.stderr.strip().splitlines()

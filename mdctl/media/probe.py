@@ -102,7 +102,7 @@ def _read_picture(reader: str, path: str) -> Source:
         _check_size(width, height)
         orientation = image.getexif().get(0x0112, 1)
         rotation, mirrored = _TURNED[orientation - 1] if orientation in range(1, 9) else _TURNED[0]
-        lengths = [max(length_s, 0.01) for length_s in _lengths(reader, path)]
+        lengths = [length_s if length_s > 0.01 else 0.1 for length_s in _lengths(reader, path)]  # as browsers do
         alpha = image.has_transparency_data
         seen = alpha and image.convert("RGBA").getchannel("A").getextrema()[0] != 255
         image.load()
@@ -141,14 +141,14 @@ def _lengths(reader: str, path: str) -> list[float]:
                 name, size = struct.unpack("<4sI", header)
                 body = file.read(15) if name == b"ANMF" else b""
                 if len(body) == 15:
-                    lengths.append((int.from_bytes(body[12:15], "little") or 100) / 1000)
+                    lengths.append(int.from_bytes(body[12:15], "little") / 1000)
                 file.seek(size + size % 2 - len(body), os.SEEK_CUR)
             else:  # size, name; a checksum behind; a fraction of a second
                 size, name = struct.unpack(">I4s", header)
                 body = file.read(24) if name == b"fcTL" else b""
                 if len(body) == 24:
                     above, below = struct.unpack(">HH", body[20:24])
-                    lengths.append(above / (below or 100) or 0.1)
+                    lengths.append(above / (below or 100))
                 file.seek(size + 4 - len(body), os.SEEK_CUR)
     return lengths if len(lengths) > 1 else []
 
@@ -281,7 +281,8 @@ class _Pace:
         self.fps = announced if agree or not measured else measured
         self.fps = self.fps or 25.0
         tolerance = max(0.1 * middle, 2.0, 0.0025 / base if base else 0.0)
-        self.variable = sum(abs(gap - middle) > tolerance for gap in gaps) > 0.02 * len(gaps)
+        uneven = sum(abs(gap - middle) > tolerance for gap in gaps)
+        self.variable = uneven > 0.02 * len(gaps) or (bool(gaps) and (gaps[-1] - middle) * base > 0.25)
 
         # The end is where the last frame has been seen.
         usual_s = middle * base or 1 / self.fps

@@ -2,15 +2,14 @@
 
 import subprocess
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
 
 from mdctl.media import ffmpeg
 
-TEST = "testsrc2=s=160x90:r=30"
 X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
-HALF_CLEAR = "format=rgba,geq=r=r(X\\,Y):g=g(X\\,Y):b=b(X\\,Y):a=if(lt(X\\,80)\\,255\\,0)"
 LEVELS = "color=black:s=32x32:r=30:d=3,format=gray,geq=lum=2*N"
 """Ninety frames at 30 fps whose brightness is twice their number: time made visible."""
 
@@ -30,8 +29,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
     program = ffmpeg.executable()
 
     def make(name: str, *options: str) -> Path:
-        path = folder / name
+        path = folder / blake2b(repr(options).encode(), digest_size=6).hexdigest() / name
         if not path.exists():
+            path.parent.mkdir(exist_ok=True)
             command = [program, "-nostdin", "-v", "error", "-bitexact", *options, f"file:{path}"]
             subprocess.run(command, check=True, capture_output=True)
         return path
@@ -42,7 +42,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
 @pytest.fixture(scope="session")
 def base(film: Film) -> Path:
     """Three seconds, 160x90, 30 fps, H.264: an ordinary clip."""
-    return film("base.mp4", *lavfi(f"{TEST}:d=3"), *X264, "-movflags", "+faststart")
+    return film("base.mp4", *lavfi("testsrc2=s=160x90:r=30:d=3"), *X264, "-movflags", "+faststart")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Decoding gives exactly the asked frames, upright and evenly spaced; encoding gives a clean, honest file."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -22,7 +23,9 @@ HALF_CLEAR = "testsrc2=s=160x90:r=10:d=1,format=rgba,geq=r=r(X\\,Y):g=g(X\\,Y):b
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs a shell script or a POSIX file name")
 
 
-def read(path: Path, *, start_s: float = 0.0, fps: float = 10, num_frames: int = 1, size: tuple[int, int] = (32, 32)) -> Frames:
+def read(
+    path: Path, *, start_s: float = 0.0, fps: float = 10, num_frames: int = 1, size: tuple[int, int] = (32, 32)
+) -> Frames:
     """Probe and decode in one go."""
     source = probe(path)
     return decode(path, source, start_s=start_s, fps=fps, num_frames=num_frames, width=size[0], height=size[1])
@@ -70,6 +73,13 @@ def test_a_variable_rate_is_sampled_by_time(film: Film, levels: Path) -> None:
     drop = "select='lt(n,30)+eq(n,40)+gt(n,59)'"
     path = film("gaps.mkv", "-i", str(levels), "-vf", drop, "-fps_mode", "vfr", "-c:v", "ffv1")
     assert numbers(read(path, fps=5, num_frames=15)) == [0, 6, 12, 18, 24, 29, 29, 40, 40, 40, 60, 66, 72, 78, 84]
+
+
+def test_a_frame_that_stays_long_is_shown_long(film: Film, levels: Path) -> None:
+    """Inside a gap the last frame before it is shown, also where the window ends in the gap."""
+    path = film("gap.mkv", "-i", str(levels), "-vf", "select='lt(n,30)+gt(n,74)'", "-fps_mode", "vfr", "-c:v", "ffv1")
+    assert numbers(read(path, start_s=0.5, fps=8, num_frames=8)) == [15, 19, 22, 26, 29, 29, 29, 29]
+    assert numbers(read(path, start_s=2.0, fps=8, num_frames=8))[4:] == [75, 79, 82, 86]
 
 
 def test_double_timestamps_do_no_harm(film: Film, levels: Path) -> None:
@@ -121,14 +131,15 @@ def test_impossible_wishes_are_refused(levels: Path, wrong: dict[str, float]) ->
 # --- The right picture.
 
 
-@pytest.mark.parametrize("options", [["-display_rotation", str(angle)] for angle in (90, 180, 270)] + [["-display_hflip"]])
-@pytest.mark.parametrize("seek", [0.0, 0.5])
-def test_rotation_is_obeyed_exactly_once(film: Film, base: Path, options: list[str], seek: float) -> None:
+@pytest.mark.parametrize(
+    "options", [["-display_rotation", str(angle)] for angle in (90, 180, 270)] + [["-display_hflip"]]
+)
+def test_rotation_is_obeyed_exactly_once(film: Film, base: Path, options: list[str]) -> None:
     """A turned film looks like the plain one, turned by hand."""
-    plain = read(base, start_s=seek, size=(160, 90))[0]
+    plain = read(base, start_s=0.5, size=(160, 90))[0]
     turned = film("turned_" + "".join(options) + ".mp4", *options, "-i", str(base), "-c", "copy")
     by_hand = plain[:, ::-1] if "-display_hflip" in options else np.rot90(plain, int(options[1]) // 90)
-    found = read(turned, start_s=seek, size=(by_hand.shape[1], by_hand.shape[0]))[0]
+    found = read(turned, start_s=0.5, size=(by_hand.shape[1], by_hand.shape[0]))[0]
     assert np.abs(found.astype(int) - by_hand).mean() < 1
 
 
@@ -156,7 +167,14 @@ def quarters(graph_size: str, extra: str = "") -> tuple[str, ...]:
 
 @pytest.mark.parametrize(
     ("size", "extra"),
-    [("320x180", ""), ("180x320", ""), ("321x181", ""), ("400x100", ""), ("160x180", ",setsar=2"), ("320x90", ",setsar=1/2")],
+    [
+        ("320x180", ""),
+        ("180x320", ""),
+        ("321x181", ""),
+        ("400x100", ""),
+        ("160x180", ",setsar=2"),
+        ("320x90", ",setsar=1/2"),
+    ],
 )
 def test_the_centre_is_cropped_without_distortion(film: Film, size: str, extra: str) -> None:
     """Whatever the shape of picture and pixel, what is in the middle stays there and keeps its proportions."""
@@ -189,15 +207,26 @@ def test_transparency_lies_on_mid_grey(film: Film) -> None:
 @pytest.mark.parametrize(("transfer", "name"), [("smpte2084", "pq"), ("arib-std-b67", "hlg")])
 def test_a_grey_card_stays_grey_in_ordinary_range(film: Film, transfer: str, name: str) -> None:
     """BT.2408 puts a grey card at 38 % in PQ and HLG alike; on an ordinary screen that is about 108 of 255."""
-    card = f"color=black:s=32x32:r=10:d=0.3,format=yuv420p10,geq=lum=64+0.38*876:cb=512:cr=512,setparams=color_trc={transfer}"
-    path = film(f"card_{name}.mkv", "-f", "lavfi", "-i", f"{card}:color_primaries=bt2020:colorspace=bt2020nc:range=tv", "-c:v", "ffv1")
+    card = "color=black:s=32x32:r=10:d=0.3,format=yuv420p10,geq=lum=64+0.38*876:cb=512:cr=512"
+    card += f",setparams=color_trc={transfer}"
+    path = film(
+        f"card_{name}.mkv",
+        "-f",
+        "lavfi",
+        "-i",
+        f"{card}:color_primaries=bt2020:colorspace=bt2020nc:range=tv",
+        "-c:v",
+        "ffv1",
+    )
     assert np.abs(read(path)[0].astype(int) - 108).max() <= 8
 
 
 @pytest.mark.parametrize("form", ["yuv444p", "yuv411p", "yuv420p", "yuvj420p", "gbrp"])
 def test_colours_survive_every_layout(film: Film, form: str) -> None:
     """Full range, 4:4:4, 4:1:1: an even colour comes out as it went in."""
-    convert = f"scale=out_color_matrix=bt709:out_range={'pc' if form == 'yuvj420p' else 'tv'},format={form.replace('j', '')}"
+    convert = (
+        f"scale=out_color_matrix=bt709:out_range={'pc' if form == 'yuvj420p' else 'tv'},format={form.replace('j', '')}"
+    )
     graph = f"color=0xC04020:s=32x32:r=10:d=0.3,format=gbrp,{convert}"
     tags = () if form == "gbrp" else ("-colorspace", "bt709", "-color_range", "pc" if form == "yuvj420p" else "tv")
     path = film(f"colour_{form}.mkv", "-f", "lavfi", "-i", graph, *tags, "-c:v", "ffv1")
@@ -207,7 +236,7 @@ def test_colours_survive_every_layout(film: Film, form: str) -> None:
 def test_woven_fields_are_separated(film: Film) -> None:
     """An interlaced film of a moving bar shows no comb."""
     bar = "color=black:s=160x96:r=50:d=1,geq=lum=if(between(X-N*2\\,20\\,50)\\,235\\,16):cb=128:cr=128,interlace"
-    path = film("bar.mkv", "-f", "lavfi", "-i", bar, "-c:v", "ffv1", "-field_order", "tt")
+    path = film("bar.mpg", "-f", "lavfi", "-i", bar, "-flags", "+ildct+ilme", "-c:v", "mpeg2video", "-q:v", "2")
     frame = read(path, start_s=0.4, size=(160, 96))[0].astype(int).mean(-1)
     assert np.abs(frame[10:85] - frame[11:86]).max() < 60
 
@@ -215,34 +244,48 @@ def test_woven_fields_are_separated(film: Film) -> None:
 def test_flipped_bits_end_in_frames_or_a_refusal(film: Film, base: Path, tmp_path: Path) -> None:
     """Damage may cost quality or the clip, never a traceback or a wrong count."""
     dice = np.random.default_rng(3)
-    for number in range(6):
+    for number in range(4):
         content = np.frombuffer(base.read_bytes(), np.uint8).copy()
         content[dice.integers(3000, len(content), 60)] ^= 0x55
         path = tmp_path / f"{number}.mp4"
         path.write_bytes(content.tobytes())
-        try:
+        with contextlib.suppress(MdctlError):
             assert len(read(path, fps=8, num_frames=8)) == 8
-        except MdctlError as error:
-            assert error.what
 
 
 # --- Names, and programs that misbehave.
 
-NAMES = [b"-i.mp4", b"a:b.mp4", b"100%d.mp4", b"x[1]*.mp4", b"a|b", b"$(touch pwn).mp4", b";rm.mp4", b"'\".mp4", b"\xff.mp4"]
+NAMES = [
+    b"-i.mp4",
+    b"a:b.mp4",
+    b"100%d.mp4",
+    b"x[1]*.mp4",
+    b"a|b",
+    b"$(touch pwn).mp4",
+    b";rm.mp4",
+    b"'\".mp4",
+    b"\xff.mp4",
+]
 NAMES += ["🐒".encode() * 62 + b".mp4", b"file:x.mp4", b"concat:a|b.mp4", b" .mp4", b"a\nb.mp4"]
 
 
+@pytest.fixture(scope="module")
+def first(base: Path) -> Frames:
+    """The first frame of the ordinary clip."""
+    return read(base)
+
+
 @POSIX
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name[:12]))
 def test_no_name_is_an_option_a_pattern_or_an_address(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes
+    base: Path, first: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes
 ) -> None:
     """A film is read under any name that a file system takes, from a relative path too."""
     monkeypatch.chdir(tmp_path)
     path = Path(os.fsdecode(name))
     path.write_bytes(base.read_bytes())
-    assert (read(path, num_frames=2) == read(base, num_frames=2)).all()
-    assert os.listdir(b".") == [name]
+    assert (read(path) == first).all()
+    assert [os.fsencode(path) for path in Path().iterdir() if path.is_file()] == [name]
 
 
 @POSIX
@@ -286,7 +329,20 @@ def test_an_ffmpeg_that_misbehaves_costs_the_clip_alone(
 
 
 @POSIX
-def test_a_lacking_filter_is_a_fault_of_the_computer(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("script", ["import time; time.sleep(60)", "", "raise SystemExit('disk on fire')"])
+def test_an_ffmpeg_that_cannot_write_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Whatever goes wrong in writing is a fault of the computer, not a traceback and not an empty video."""
+    monkeypatch.setenv("MDCTL_FFMPEG", impostor(tmp_path, script))
+    monkeypatch.setattr(ffmpeg, "_ENCODE_S", 1.0)
+    with pytest.raises(NotReady) as caught:
+        encode(np.zeros((2, 8, 8, 3), np.uint8), 8, format="gif")
+    assert "gif" in caught.value.what
+
+
+@POSIX
+def test_a_lacking_filter_is_a_fault_of_the_computer(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An ffmpeg that cannot do what a clip needs is named, and the clip is not blamed."""
     source = probe(base)
     monkeypatch.setenv("MDCTL_FFMPEG", impostor(tmp_path, "import sys; sys.exit(\"No such filter: 'zscale'\")"))
@@ -360,11 +416,11 @@ def test_an_mp4_says_what_it_is(drawn: Frames, tmp_path: Path) -> None:
     import av
 
     path = tmp_path / "video.mp4"
-    path.write_bytes(encode(drawn, 8, format="mp4", comment="id-7 \"quoted\" 100% ü"))
+    path.write_bytes(encode(drawn, 8, format="mp4", comment='id-7 "quoted" 100% ü'))
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
     with av.open(path) as container:
-        assert container.metadata["comment"] == "id-7 \"quoted\" 100% ü"
+        assert container.metadata["comment"] == 'id-7 "quoted" 100% ü'
         stream = container.streams.video[0]
         picture = next(container.decode(stream))
         assert (stream.codec_context.name, picture.format.name) == ("h264", "yuv420p")
@@ -396,7 +452,12 @@ def test_an_odd_size_is_no_mp4_but_a_gif(drawn: Frames) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [np.zeros((0, 64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8), np.zeros((2, 64, 64, 4), np.uint8), np.zeros((2, 64, 64, 3))],
+    [
+        np.zeros((0, 64, 64, 3), np.uint8),
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((2, 64, 64, 4), np.uint8),
+        np.zeros((2, 64, 64, 3)),
+    ],
     ids=["none", "a-picture", "four-channels", "floats"],
 )
 def test_only_frames_are_encoded(wrong: Frames) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save as save_tensors
 from tiny import tiny_clip
 
 from mdctl.motion import dataset
@@ -14,6 +15,10 @@ def samples_of(count: int, seed: int = 0) -> Samples:
     """So many samples that can be told apart."""
     blank = torch.zeros(1, 4, 2, 4, 4)
     return Samples([Sample(Posterior(blank + number, blank), torch.zeros(1, 2, 3)) for number in range(count)], seed)
+
+
+OTHER = save_tensors({"latents": torch.zeros(2)})
+"""A whole file of something else."""
 
 
 def undecodable() -> Frames:
@@ -94,9 +99,6 @@ def test_a_damaged_cache_is_made_again(backbone: Backbone, damage: bytes | slice
     posterior, again = dataset.encode(backbone, tiny_clip, cached)
     assert again == file
     assert posterior.mean.isfinite().all()
-
-
-OTHER = dataset.save_tensors({"latents": torch.zeros(2)})
 
 
 def test_a_cache_key_tells_its_parts_apart() -> None:

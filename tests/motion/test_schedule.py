@@ -110,7 +110,7 @@ def test_other_samplers_names_are_taken(tmp_path: Path) -> None:
     assert schedule.prediction_type == "v_prediction"
 
 
-def test_samples_are_never_clipped(tmp_path: Path) -> None:
+def test_samples_are_never_clipped() -> None:
     """Latents are no pictures: whatever a folder says, they are not clipped to [-1, 1]."""
     schedule, _ = schedule_of({**ZEROSCOPE, "clip_sample": True, "set_alpha_to_one": True})
     assert schedule.sampler.config.clip_sample is False

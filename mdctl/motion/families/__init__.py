@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -9,6 +10,8 @@ from safetensors import SafetensorError
 from mdctl.errors import BadInput, Refused
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.families.unet3d import PARTS, UNet3D
+
+DESCRIPTIONS = ("unet/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json")
 
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
@@ -27,30 +30,35 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
 
 
 def _check(folder: Path) -> None:
-    missing = [part for part in PARTS if not (folder / part).is_dir()]
-    if missing:
-        raise BadInput(
-            f"{folder} is no text-to-video model that mdctl can load.",
-            why=f"it has no folder {', '.join(missing)}.",
-            fix=f"name a diffusers model folder with {', '.join(PARTS)}",
-        )
-    try:
-        kind = json.loads((folder / "unet" / "config.json").read_text())["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise BadInput(
-            f"{folder} is no text-to-video model that mdctl can load.",
-            why="unet/config.json cannot be read.",
-            fix="get the model again",
-        ) from fault
+    if missing := [part for part in PARTS if not (folder / part).is_dir()]:
+        raise _no_model(folder, f"it has no folder {', '.join(missing)}.")
+    described = {file: _described(folder, file) for file in DESCRIPTIONS}
+    kind = described["unet/config.json"].get("_class_name", "model of no class")
     if kind != "UNet3DConditionModel":
         raise BadInput(
             f"the U-Net in {folder} is a {kind}.",
             why="mdctl knows the family UNet3DConditionModel (starter, ZeroScope, ModelScope).",
             fix="mdctl models list",
         )
-    if not any((folder / "unet").glob("*.safetensors")):
-        raise Refused(
-            f"{folder} holds no safetensors weights.",
-            why="mdctl does not open pickled weights, which can run code.",
-            fix="convert the model to safetensors, or choose a revision that has them",
-        )
+    for part in ("unet", "vae", "text_encoder"):
+        if not any((folder / part).glob("*.safetensors")):
+            raise Refused(
+                f"{folder / part} holds no safetensors weights.",
+                why="mdctl does not open pickled weights, which can run code.",
+                fix="convert the model to safetensors, or choose a revision that has them",
+            )
+
+
+def _described(folder: Path, file: str) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise _no_model(folder, f"{file} cannot be read.")
+    return found
+
+
+def _no_model(folder: Path, why: str) -> BadInput:
+    what = f"{folder} is no text-to-video model that mdctl can load."
+    return BadInput(what, why=why, fix=f"name a diffusers model folder with {', '.join(PARTS)}")

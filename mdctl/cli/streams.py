@@ -1,0 +1,44 @@
+"""The standard streams as a process finds them: perhaps closed, perhaps gone with their terminal."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+
+class Lasting:
+    """A stream whose listener may leave: what nobody can hear is not an error, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write as far as somebody listens."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what was written, as far as somebody listens."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def steady() -> None:
+    """Give this process three streams that can be used, whatever its parent closed; stderr never breaks."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _nowhere())
+    sys.stderr = Lasting(sys.stderr)  # type: ignore[assignment]
+
+
+def mute_stdout() -> None:
+    """Leave stdout to itself: nobody reads it any more, and the interpreter wants to flush something at its end."""
+    sys.stdout = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "r+", encoding="utf-8")  # noqa: PTH123, SIM115 - it lives as long as the process

@@ -1,0 +1,359 @@
+"""A look says what will be used, or why not; a cut gives just that."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdctl.errors import BadInput, NotFound, NotReady, UsageFault
+from mdctl.media import clips
+from mdctl.media.clips import Look, cut, expand, look, parse_trim
+
+Film = Callable[..., Path]
+
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+
+
+def seen(path: Path, *, num_frames: int = 16, fps: float = 8, trim: tuple[float, float] | None = None) -> Look:
+    """Look with the settings that `new` has by default, at a small size."""
+    return look(path, num_frames=num_frames, fps=fps, width=64, height=64, trim=trim)
+
+
+def taken(path: Path, found: Look, num_frames: int = 16, fps: float = 8) -> list[int]:
+    """Which frames of `levels` the window of a look holds."""
+    frames = cut(path, start_s=found.start_s, fps=fps, num_frames=num_frames, width=16, height=16)
+    return [round(float(level) / 2) for level in frames.mean((1, 2, 3))]
+
+
+def picture(motion: str, seconds: float, rate: int = 30) -> str:
+    """A bright square on noise-free grey whose left edge is at `motion`, an expression in T."""
+    square = f"if(between(X-({motion})\\,0\\,16)*between(Y\\,20\\,36)\\,220\\,90)"
+    return f"color=gray:s=96x64:r={rate}:d={seconds},format=gray,geq=lum={square}"
+
+
+def test_an_ordinary_clip_is_ok(base: Path) -> None:
+    """Sixteen frames at 8 fps of three seconds: two seconds are used, nothing is to be said."""
+    found = seen(base)
+    assert (found.status, found.reasons, found.hint) == ("ok", (), "")
+    assert (found.name, found.path, found.available_frames) == ("base.mp4", base, 24)
+    assert found.end_s - found.start_s == pytest.approx(2)
+    assert found.sha256 == hashlib.sha256(base.read_bytes()).hexdigest()
+    assert found.source is not None
+    assert found.source.width == 160
+    assert seen(base) == found
+
+
+@pytest.mark.parametrize(("frames", "status"), [(16, "ok"), (15, "left_out"), (1, "left_out")])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_count_is_exact(film: Film, frames: int, status: str, suffix: str) -> None:
+    """Exactly sixteen frames are enough for sixteen, one fewer is not."""
+    path = film(f"{frames}.{suffix}", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=8", "-frames:v", str(frames), *X264)
+    found = seen(path)
+    assert found.status == status
+    assert found.available_frames == frames
+    if status == "ok":
+        assert len(cut(path, start_s=found.start_s, fps=8, num_frames=16, width=32, height=32)) == 16
+    else:
+        assert found.reasons == (f"too short: {frames} of 16 frames",)
+
+
+@pytest.mark.parametrize(
+    ("rate", "frames", "hint"), [(30, 30, "--frames 8 or --fps 16"), (8, 12, "--frames 12"), (8, 1, "")]
+)
+def test_a_short_clip_hears_what_would_help(film: Film, rate: int, frames: int, hint: str) -> None:
+    """The hint names settings that work with this very clip."""
+    source = ("-f", "lavfi", "-i", f"testsrc2=s=64x64:r={rate}")
+    path = film(f"short{rate}_{frames}.mkv", *source, "-frames:v", str(frames), "-c:v", "ffv1")
+    assert seen(path).hint == hint
+    for setting in hint.split(" or ") if hint else []:
+        option, value = setting.split()
+        wish = {"num_frames": int(value)} if option == "--frames" else {"fps": float(value)}
+        assert seen(path, **wish).status == "ok"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("turned.mp4", ["-display_rotation", "90", "-i", "BASE", "-c", "copy"], "upright"),
+        ("mirrored.mp4", ["-display_hflip", "-i", "BASE", "-c", "copy"], "upright"),
+        ("wide.mp4", ["-i", "BASE", "-vf", "setsar=2", *X264], "square pixels"),
+        ("uneven.mp4", ["-i", "BASE", "-vf", "select='gt(mod(n,7),1)'", "-fps_mode", "vfr", *X264], "variable rate"),
+        ("two.mp4", ["-i", "BASE", "-i", "BASE", "-map", "0", "-map", "1", "-c", "copy"], "first of 2 videos"),
+        ("slow.mp4", ["-i", "BASE", "-vf", "fps=5", *X264], "frames repeat: 5 fps"),
+        (
+            "still.mp4",
+            ["-f", "lavfi", "-i", "mandelbrot=s=64x64:r=30,loop=-1:1:0,trim=duration=2.5", *X264],
+            "no motion found",
+        ),
+        ("black.mp4", ["-f", "lavfi", "-i", "color=black:s=64x64:r=30:d=2.5", *X264], "no motion found"),
+        ("barred.mp4", ["-i", "BASE", "-vf", "pad=160:120:0:15:black", *X264], "black bars"),
+        (
+            "clear.mkv",
+            ["-i", "BASE", "-vf", "format=yuva420p,geq=lum=lum(X\\,Y):a=X", "-c:v", "ffv1"],
+            "transparency on grey",
+        ),
+        (
+            "hdr.mkv",
+            ["-i", "BASE", "-vf", "format=yuv420p10,setparams=color_trc=smpte2084", "-c:v", "ffv1"],
+            "HDR to SDR",
+        ),
+    ],
+)
+def test_what_is_adjusted_or_doubtful_is_said(
+    film: Film, base: Path, name: str, options: list[str], reason: str
+) -> None:
+    """Such clips are used, with one reason in plain words."""
+    path = film(name, *[str(base) if option == "BASE" else option for option in options])
+    found = seen(path)
+    assert (found.status, found.reasons) == ("adjusted", (reason,))
+
+
+def test_fields_are_said(film: Film) -> None:
+    """An interlaced clip is used, de-interlaced."""
+    woven = ("-f", "lavfi", "-i", "testsrc2=s=160x96:r=50:d=3,interlace", "-flags", "+ildct+ilme", "-c:v", "mpeg2video")
+    assert seen(film("woven.mpg", *woven)).reasons == ("de-interlaced",)
+
+
+def test_few_pictures_are_no_film(film: Film) -> None:
+    """A time lapse at one picture a second is left out, with the rate at which it would move."""
+    path = film("lapse.mp4", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=1:d=20", *X264)
+    found = seen(path)
+    assert found.status == "left_out"
+    assert found.reasons == ("too few pictures: 3 in 2.0 s",)
+    assert found.hint == "--fps 1"
+    assert seen(path, fps=1).status == "ok"
+
+
+def test_a_fast_camera_is_sampled(film: Film) -> None:
+    """Of 240 frames a second every thirtieth is taken."""
+    path = film("fast.mkv", "-f", "lavfi", "-i", "color=black:s=32x32:r=240:d=1,format=gray,geq=lum=N", "-c:v", "ffv1")
+    found = seen(path, num_frames=8)
+    assert found.available_frames == 8
+    frames = cut(path, start_s=0, fps=8, num_frames=8, width=16, height=16)
+    assert frames.mean((1, 2, 3)).round().tolist() == [30 * number for number in range(8)]
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.webp", "one.gif"])
+def test_a_picture_is_left_out_with_a_hint(film: Film, name: str) -> None:
+    """Pictures belong to appearances; as one frame they can still be cut."""
+    path = film(name, "-f", "lavfi", "-i", "testsrc2=s=160x90", "-frames:v", "1")
+    found = seen(path)
+    assert (found.status, found.reasons) == ("left_out", ("a picture, not a video",))
+    assert "animate-image" in found.hint
+    assert cut(path, start_s=0, fps=8, num_frames=1, width=64, height=64).shape == (1, 64, 64, 3)
+
+
+def test_what_cannot_be_read_is_left_out(film: Film, base: Path, tmp_path: Path) -> None:
+    """Each refusal carries its reason; nothing is raised and nothing hangs."""
+    contents = {
+        "empty": b"",
+        "words": b"no film",
+        "list": b"#EXTM3U\nfile:///etc/passwd",
+        "half": base.read_bytes()[:900],
+    }
+    reasons = []
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.mp4"
+        path.write_bytes(content)
+        found = seen(path)
+        assert found.status == "left_out"
+        reasons += found.reasons
+    reasons += seen(film("sound.m4a", "-f", "lavfi", "-i", "sine=d=1")).reasons
+    expected = ["an empty file", "a text file, not a video", "a playlist (m3u8), not a video"]
+    assert reasons[:3] == expected
+    assert reasons[-1] == "only sound"
+    assert len(reasons) == 5
+
+
+def test_a_missing_file_and_a_missing_ffmpeg_are_no_reasons(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong with the computer or the command line is raised."""
+    with pytest.raises(NotFound):
+        seen(base.with_name("nothing.mp4"))
+    monkeypatch.setenv("MDCTL_FFMPEG", "/nowhere/ffmpeg")
+    with pytest.raises(NotReady):
+        seen(base)
+    with pytest.raises(BadInput):
+        seen(base, num_frames=0)
+
+
+# --- Damage.
+
+
+def test_damage_is_said_and_avoided(film: Film, base: Path, tmp_path: Path) -> None:
+    """A cut-off film is used as far as it goes; a film with a flaw inside, before the flaw."""
+    half = tmp_path / "half.mp4"
+    half.write_bytes(base.read_bytes()[: base.stat().st_size // 2])
+    found = seen(half, num_frames=8)
+    assert found.status == "adjusted"
+    assert found.reasons[0].startswith("damaged after 1.")
+    assert found.end_s <= 1.6
+    assert seen(half).reasons[0].startswith("too short")
+
+    content = bytearray(base.read_bytes())
+    for place in range(len(content) * 7 // 10, len(content) * 8 // 10, 97):
+        content[place] ^= 0xFF
+    flawed = tmp_path / "flawed.mp4"
+    flawed.write_bytes(content)
+    found = seen(flawed, num_frames=8)
+    assert found.reasons[0].startswith("damaged after")
+    assert found.end_s <= float(found.reasons[0].split()[2]) + 0.1
+
+
+# --- The window.
+
+
+def test_the_liveliest_part_is_found(film: Film) -> None:
+    """Of six seconds the two in which something happens are taken, and their beginning is the clip's."""
+    path = film("lively.mkv", "-f", "lavfi", "-i", picture("20+20*clip(T-3\\,0\\,2)", 6), "-c:v", "ffv1")
+    found = seen(path)
+    assert found.start_s == pytest.approx(3, abs=0.2)
+    assert found.reasons == ()
+
+
+def test_cuts_are_avoided_where_possible(film: Film) -> None:
+    """The window keeps to one side of a cut; a clip full of cuts is used, and they are counted."""
+    parts = ["mandelbrot=s=96x64:r=30", "testsrc2=s=96x64:r=30", "smptehdbars=s=96x64:r=30"]
+    inputs = [word for part in parts for word in ("-f", "lavfi", "-i", part)]
+
+    def joined(name: str, *seconds: float) -> Path:
+        trims = ";".join(f"[{n}]trim=duration={s},format=yuv420p[t{n}]" for n, s in enumerate(seconds))
+        joint = "".join(f"[t{n}]" for n in range(3)) + "concat=n=3"
+        return film(name, *inputs, "-filter_complex", f"{trims};{joint}", *X264)
+
+    found = seen(joined("apart.mp4", 1, 2.5, 1))
+    assert found.reasons == ()
+    assert found.start_s >= 0.99
+    assert found.end_s <= 3.51
+    assert seen(joined("close.mp4", 0.7, 0.7, 0.8)).reasons == ("2 cuts inside the window",)
+
+
+def test_fast_motion_is_no_cut() -> None:
+    """A thing that races through the picture changes much, but leaves the scene as it was."""
+    rows, columns = np.mgrid[:36, :64]
+    scene = (60 + 80 * ((rows // 6 + columns // 8) % 2)).astype(np.uint8)
+    frames = np.repeat(scene[None], 30, 0)
+    for number in range(10, 20):
+        frames[number, 8:28, (number - 10) * 5 : (number - 10) * 5 + 20] = 240
+    changes, cuts = clips.motion(frames)
+    assert len(changes) == len(cuts) == 29
+    assert not cuts.any()
+    frames[15:] = 255 - frames[15:]
+    assert np.flatnonzero(clips.motion(frames)[1]).tolist() == [14]
+
+
+def test_a_trim_is_taken_as_it_is(levels: Path) -> None:
+    """The window begins where the trim does; too little of it is too short."""
+    found = seen(levels, trim=(0.5, 2.6))
+    assert (found.start_s, found.end_s, found.available_frames) == (0.5, 2.5, 17)
+    assert taken(levels, found)[:3] == [15, 19, 22]
+    assert seen(levels, trim=(0.5, 2.5)).available_frames == 16
+    short = seen(levels, trim=(1.0, 2.0))
+    assert (short.status, short.reasons) == ("left_out", ("too short: 8 of 16 frames",))
+    assert short.hint == "--frames 8 or --fps 16"
+    assert seen(levels, trim=(2.0, 9.0)).reasons == ("too short: 8 of 16 frames",)
+    assert seen(levels, trim=(5.0, 9.0)).reasons == ("shorter than its trim: it ends after 3.0 s",)
+
+
+def test_sound_that_starts_first_moves_nothing(film: Film) -> None:
+    """Where the picture starts late, the window starts with it."""
+    late = ("-itsoffset", "0.7", "-f", "lavfi", "-i", "color=black:s=32x32:r=30:d=2,format=gray,geq=lum=2*N")
+    path = film("late.mkv", *late, "-f", "lavfi", "-i", "sine=d=3", "-map", "0", "-map", "1", "-c:v", "ffv1")
+    found = seen(path)
+    assert found.start_s == pytest.approx(0.7, abs=0.02)
+    assert found.available_frames == 16
+    assert taken(path, found)[:3] == [0, 4, 7]
+
+
+def test_only_the_first_minute_is_searched(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long clip is searched as far as patience goes, and that is said."""
+    monkeypatch.setattr(clips, "SEARCH_S", 3.0)
+    path = film("long.mkv", "-f", "lavfi", "-i", picture("10*T", 6), "-c:v", "ffv1")
+    found = seen(path)
+    assert found.reasons == ("only the first 3 s searched",)
+    assert found.end_s <= 3.01
+    assert seen(path, trim=(4, 6)).reasons == ()
+
+
+# --- What was named.
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of files to name, and the current one."""
+    for name in ("b.mp4", "a.mp4", "x[1]*.mp4", "c.MOV", "deep/d.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["a.mp4"], ["a.mp4"]),
+        (["*.mp4"], ["a.mp4", "b.mp4", "x[1]*.mp4"]),
+        (["b.mp4", "*.mp4"], ["b.mp4", "a.mp4", "x[1]*.mp4"]),
+        (["./a.mp4", "a.mp4"], ["a.mp4"]),
+        (["x[1]*.mp4"], ["x[1]*.mp4"]),
+        (["[ab].mp4"], ["a.mp4", "b.mp4"]),
+        (["**/*.mp4"], ["a.mp4", "b.mp4", "deep/d.mp4", "x[1]*.mp4"]),
+        ([], []),
+    ],
+)
+def test_patterns_become_files(shelf: Path, patterns: list[str], names: list[str]) -> None:
+    """A literal file goes before a pattern, each file is named once, the order is settled."""
+    assert [path.as_posix() for path in expand(patterns)] == names
+    assert [path.relative_to(shelf).as_posix() for path in expand([str(shelf / p) for p in patterns])] == names
+
+
+@pytest.mark.parametrize("pattern", ["z.mp4", "*.avi", "", "a\0b", "x" * 5000, "*/nothing"])
+def test_what_matches_nothing_is_not_found(shelf: Path, pattern: str) -> None:
+    """A name or pattern without a file ends with the exit code for it."""
+    with pytest.raises(NotFound) as caught:
+        expand(["a.mp4", pattern])
+    assert caught.value.exit_code == 3
+
+
+def test_a_folder_is_answered_with_the_pattern_to_type(shelf: Path) -> None:
+    """A folder is no clip, but its files are."""
+    with pytest.raises(BadInput) as caught:
+        expand([str(shelf)])
+    assert caught.value.fix == (str(shelf / "*.mp4"),)
+    assert set(expand(["*"])) == set(expand(["*.mp4", "c.MOV"]))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names of POSIX")
+def test_names_of_any_bytes_are_found(shelf: Path) -> None:
+    """Bytes that are no UTF-8, leading dashes and long emoji survive a pattern."""
+    names = [b"-i.mkv", b"\xff.mkv", "🐒".encode() * 62 + b".mkv"]
+    for name in names:
+        (shelf / os.fsdecode(name)).write_bytes(b"")
+    assert sorted(os.fsencode(path) for path in expand(["*.mkv"])) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("0:01-0:03", (1.0, 3.0)),
+        ("1.5-3", (1.5, 3.0)),
+        (" 0 - .5 ", (0.0, 0.5)),
+        ("1:02:03.25-1:02:05", (3723.25, 3725.0)),
+        ("59-1:01", (59.0, 61.0)),
+    ],
+)
+def test_a_trim_is_two_times(text: str, times: tuple[float, float]) -> None:
+    """Minutes, hours and plain seconds are understood."""
+    assert parse_trim(text) == times
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "3-1", "1-1", "a-b", "1-2-3", "-1-2", "1:2:3:4-5", "nan-inf", "1-1e9", "٣-٤", "--"]
+)
+def test_other_trims_are_refused_with_an_example(text: str) -> None:
+    """Nonsense ends with the form to type."""
+    with pytest.raises(UsageFault) as caught:
+        parse_trim(text)
+    assert caught.value.fix == ("--trim 0:01-0:03",)

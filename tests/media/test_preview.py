@@ -1,0 +1,75 @@
+"""Contact sheets show every video in a labelled row."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdctl.media.ffmpeg import Frames
+from mdctl.media.preview import contact_sheet, png
+
+
+def ramp(number: int, height: int = 32, width: int = 48) -> Frames:
+    """Frames that grow from black to white."""
+    levels = np.linspace(0, 250, number).astype(np.uint8)
+    return np.broadcast_to(levels[:, None, None, None], (number, height, width, 3))
+
+
+def opened(content: bytes) -> Image.Image:
+    """The picture that these bytes are."""
+    image = Image.open(io.BytesIO(content))
+    assert image.format == "PNG"
+    return image
+
+
+def test_a_frame_is_kept_exactly() -> None:
+    """A PNG loses nothing."""
+    frame = np.random.default_rng(0).integers(0, 256, (31, 17, 3), np.uint8)
+    assert (np.asarray(opened(png(frame))) == frame).all()
+
+
+def test_a_row_shows_frames_from_first_to_last() -> None:
+    """Eight of twenty frames are shown, the first and the last among them."""
+    sheet = np.asarray(opened(contact_sheet([("", ramp(20))], columns=8, height=64)))
+    assert sheet.shape[1] >= 8 * 96
+    line = sheet[-40, :, 0]
+    shown = [level for level in dict.fromkeys(line.tolist()) if (line == level).sum() >= 90]
+    assert shown[0] == 0
+    assert shown[-1] == 250
+    assert len(shown) == 8
+
+
+def test_rows_differ_in_shape_and_length() -> None:
+    """Short, tall and single videos share a sheet."""
+    rows = [("one", ramp(1)), ("tall", ramp(3, 64, 16)), ("wide", ramp(9, 16, 64)), ("long " * 50, ramp(2))]
+    sheet = opened(contact_sheet(rows, columns=4, height=48))
+    assert sheet.height > 4 * 48
+    assert sheet.width > 4 * 192
+
+
+@pytest.mark.parametrize(
+    "label", ["[red] :smile: \\", "clip\udcff.mp4", "🐒 猴子 ü é", "\x1b[2J\u202e\n", "", "x" * 10_000]
+)
+def test_any_label_can_be_drawn(label: str) -> None:
+    """Letters that the font lacks, bytes that are no text and endless names all leave a sheet."""
+    assert opened(contact_sheet([(label, ramp(2))], sections={0: label})).width < 3000
+
+
+def test_known_letters_are_drawn_and_unknown_replaced() -> None:
+    """A label differs from another by its letters, not by letters that the font lacks."""
+    draw = [contact_sheet([(label, ramp(2))]) for label in ("golf", "gulf", "猴", "子", "?")]
+    assert draw[0] != draw[1]
+    assert draw[2] == draw[3] == draw[4]
+
+
+def test_sections_make_room_for_headings() -> None:
+    """A heading stands above its row."""
+    rows = [("a", ramp(2)), ("b", ramp(2))]
+    plain, headed = opened(contact_sheet(rows)), opened(contact_sheet(rows, sections={1: "results"}))
+    assert headed.height > plain.height
+
+
+def test_an_empty_sheet_is_a_picture_too() -> None:
+    """No rows make a small white sheet."""
+    assert opened(contact_sheet([])).width > 0

@@ -1,0 +1,106 @@
+"""A model folder is loaded whole, or refused in a sentence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny_scheduler
+
+from mdctl.errors import BadInput, MdctlError, Refused
+from mdctl.motion import families
+from mdctl.motion.backbone import Backbone
+from mdctl.motion.families.unet3d import PARTS
+
+
+@pytest.fixture
+def folder(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model that may be damaged."""
+    return shutil.copytree(tiny_model, tmp_path / "model")
+
+
+def load(folder: Path) -> Backbone:
+    """The model in this folder, on the CPU."""
+    return families.load(folder, torch.device("cpu"), torch.float32)
+
+
+def test_loading_is_quiet(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing is written to the screen, which belongs to the caller."""
+    load(folder)
+    found = capfd.readouterr()
+    assert found.out + found.err == ""
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_missing_part_is_named(folder: Path, part: str) -> None:
+    """Without one of its folders it is no model."""
+    shutil.rmtree(folder / part)
+    with pytest.raises(BadInput, match="no text-to-video model") as caught:
+        load(folder)
+    assert part in caught.value.why
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "not json", '{"_class_name": 3}', '{"_class_name": "UNet2DModel"}'])
+def test_a_u_net_of_another_family_is_refused(folder: Path, text: str) -> None:
+    """Unreadable or foreign descriptions of the U-Net end in a sentence."""
+    (folder / "unet" / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput):
+        load(folder)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_pickled_weights_are_not_opened(folder: Path, part: str) -> None:
+    """A part whose weights are no safetensors is refused, even where pickled ones lie beside."""
+    weights = next((folder / part).glob("*.safetensors"))
+    pickled = "pytorch_model.bin" if part == "text_encoder" else "diffusion_pytorch_model.bin"
+    torch.save({"weight": torch.zeros(1)}, folder / part / pickled)
+    weights.unlink()
+    with pytest.raises(Refused):
+        load(folder)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+@pytest.mark.parametrize("keep", [0, 7, 1000])
+def test_damaged_weights_are_refused(folder: Path, part: str, keep: int) -> None:
+    """Weights that end too early are refused, and the folder is named."""
+    weights = next((folder / part).glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:keep])
+    with pytest.raises(Refused, match="cannot be loaded") as caught:
+        load(folder)
+    assert caught.value.why
+    assert str(folder) in caught.value.what
+
+
+@pytest.mark.parametrize("part", ["vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json"])
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_damaged_descriptions_are_refused(folder: Path, part: str, text: str) -> None:
+    """Every description that cannot be read ends in a sentence."""
+    (folder / part).write_text(text, encoding="utf-8")
+    with pytest.raises(MdctlError):
+        load(folder)
+
+
+def test_a_damaged_tokenizer_is_refused(folder: Path) -> None:
+    """A tokenizer that cannot be read ends in a sentence."""
+    for file in (folder / "tokenizer").iterdir():
+        file.write_text("", encoding="utf-8")
+    with pytest.raises(MdctlError):
+        load(folder)
+
+
+def test_an_unknown_prediction_is_told_as_it_is(folder: Path) -> None:
+    """A schedule that mdctl does not know keeps its own sentence."""
+    tiny_scheduler(prediction_type="sample").save_pretrained(folder / "scheduler")
+    with pytest.raises(BadInput, match="'sample'"):
+        load(folder)
+
+
+def test_the_schedule_is_the_folders(folder: Path) -> None:
+    """What the scheduler's folder says is what training and sampling use."""
+    config = folder / "scheduler" / "scheduler_config.json"
+    known = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**known, "prediction_type": "v_prediction", "num_train_timesteps": 500}))
+    schedule = load(folder).schedule
+    assert schedule.prediction_type == "v_prediction"
+    assert schedule.num_timesteps == 500

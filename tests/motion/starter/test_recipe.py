@@ -1,0 +1,86 @@
+"""How `starter` is made."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mdctl.media import world
+from mdctl.motion.starter import parts, recipe
+from mdctl.motion.starter.muon import Muon, orthogonal
+
+
+def test_every_word_of_the_world_is_one_token():
+    """No word that `starter` is taught, or is kept for learning, is unknown to it."""
+    tokenizer = parts.new_tokenizer()
+    words = {word for phrase in world.MOTIONS for word in phrase.split()}
+    words |= {*world.SUBJECTS, *world.COLOURS, *world.BACKGROUNDS}
+    for word in words:
+        numbers = tokenizer(word, add_special_tokens=False).input_ids
+        assert len(numbers) == 1
+        assert numbers[0] != tokenizer.unk_token_id
+
+
+def test_unknown_words_and_marks_do_not_break_a_prompt():
+    """What is not in the vocabulary becomes one unknown token, marks and case do not matter."""
+    tokenizer = parts.new_tokenizer()
+    plain = tokenizer("a red circle moving left").input_ids
+    assert tokenizer("A red, circle MOVING left!").input_ids == plain
+    assert tokenizer.unk_token_id in tokenizer("a frobnicating circle").input_ids
+
+
+def test_the_longest_prompt_of_the_world_fits():
+    """No prompt of the world is cut by the text encoder."""
+    tokenizer = parts.new_tokenizer()
+    for motion in world.MOTIONS:
+        prompt = world.prompt(world.Scene("triangle", "checkered", "purple"), motion)
+        assert len(tokenizer(prompt).input_ids) <= parts.MAX_TOKENS
+
+
+def test_orthogonal_pulls_singular_values_towards_one():
+    """All directions of an update get nearly the same length."""
+    matrix = torch.randn(32, 48, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonal(matrix))
+    assert values.min() > 0.4
+    assert values.max() < 1.4
+
+
+def _trained(work, until):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(16, 32), nn.SiLU(), nn.Linear(32, 16))
+
+    def loss(step, places):
+        chance = np.random.default_rng(step)
+        batch = torch.from_numpy(chance.normal(size=(len(places), 16))).float()
+        return (model(batch) - batch).square().mean()
+
+    for steps in until:
+        model_now = model
+        recipe.fit("toy", model_now, Muon(model.parameters()), loss, steps, 4, work, decay=0.0001)
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("stops", [[20], [7, 20]])
+def test_a_stage_that_was_stopped_equals_one_that_was_not(tmp_path, stops):
+    """Weights, averages and moments are all kept: going on changes nothing."""
+    whole = _trained(tmp_path / "whole", [20])
+    again = _trained(tmp_path / "again", stops)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_held_out_pairs_never_enter_the_bank():
+    """No clip of the bank shows a subject on a background, or with a motion, that was kept out."""
+    for scene, motion, _ in recipe._captions(200):
+        assert not world.held_out(scene.subject, scene.background)
+        assert not world.held_out(scene.subject, motion)
+
+
+def test_captions_leave_parts_out_now_and_then():
+    """Most captions are the full prompt; some are empty, without background, or with unknown words."""
+    chance = np.random.default_rng(0)
+    scene = world.Scene("monkey", "grass")
+    found = [recipe.caption(scene, "moving left", chance, True) for _ in range(400)]
+    full = "a monkey moving left on a grass background"
+    assert 0.6 < found.count(full) / 400 < 0.85
+    assert 0.05 < found.count("") / 400 < 0.15
+    assert any("zzz" in caption for caption in found)

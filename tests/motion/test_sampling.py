@@ -1,0 +1,137 @@
+"""Sampling is a function of noise and words, and an adapter without effect is refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny_scheduler
+from torch import Tensor
+
+from mdctl.errors import Refused
+from mdctl.motion import families
+from mdctl.motion.backbone import Backbone
+from mdctl.motion.dataset import to_frames
+from mdctl.motion.lora import TEMPORAL, Adapters
+from mdctl.motion.sampling import first_noise, require_effect, sample
+
+
+@pytest.fixture(scope="module")
+def laid(tiny_model: Path) -> tuple[Backbone, Adapters]:
+    """A tiny model with a temporal adapter in it."""
+    backbone = families.load(tiny_model, torch.device("cpu"), torch.float32)
+    return backbone, Adapters(backbone.network, backbone.layers, [TEMPORAL, "spatial_000"], rank=2)
+
+
+@pytest.fixture
+def model(laid: tuple[Backbone, Adapters]) -> Backbone:
+    """The tiny model."""
+    return laid[0]
+
+
+@pytest.fixture
+def adapters(laid: tuple[Backbone, Adapters]) -> Adapters:
+    """Its adapters, untrained."""
+    laid[1].draw(seed=0)
+    return laid[1]
+
+
+def taught(adapters: Adapters, name: str = TEMPORAL) -> Adapters:
+    """The same adapters, one of them with something to say."""
+    chance = torch.Generator().manual_seed(1)
+    for weight in adapters.parameters(name)[1::2]:
+        weight.data.copy_(torch.randn(weight.shape, generator=chance) * 0.1)
+    return adapters
+
+
+def video(model: Backbone, seed: int = 0, steps: int = 3, guidance: float = 6.0, negative: str = "") -> Tensor:
+    """The latents at the end."""
+    noise = first_noise(model, seed, num_frames=3, width=32, height=32)
+    asked, plain = model.embed(["a red square orbiting"]), model.embed([negative])
+    return list(sample(model, noise, asked, plain, steps, guidance))[-1].latents
+
+
+def test_the_same_seed_is_the_same_video(model: Backbone) -> None:
+    """Seed and words decide every bit; another seed is another video."""
+    assert torch.equal(video(model), video(model))
+    assert not torch.equal(video(model), video(model, seed=1))
+    frames = to_frames(model.decode(video(model)))
+    assert frames.shape == (3, 32, 32, 3)
+
+
+def test_first_noise_has_the_latents_shape(model: Backbone) -> None:
+    """It is drawn by seed alone, in the shape that the backbone asks for."""
+    assert first_noise(model, 0, 5, 64, 32).shape == (1, 4, 5, 4, 8)
+    assert not torch.equal(first_noise(model, 0, 5, 64, 32), first_noise(model, 1, 5, 64, 32))
+
+
+def test_every_step_is_told(model: Backbone) -> None:
+    """One record a step, with its number, and no gradient anywhere."""
+    noise = first_noise(model, 0, 3, 32, 32)
+    steps = list(sample(model, noise, model.embed(["a"]), model.embed([""]), 4, 6.0))
+    assert [(step.number, step.of) for step in steps] == [(number, 4) for number in range(1, 5)]
+    assert not any(step.latents.requires_grad for step in steps)
+    assert len({step.latents.sum().item() for step in steps}) == 4
+
+
+def test_gradients_are_left_on_between_steps(model: Backbone) -> None:
+    """Sampling computes without gradients, and whoever takes its steps one by one does not notice."""
+    steps = sample(model, first_noise(model, 0, 3, 32, 32), model.embed(["a"]), model.embed([""]), 2, 6.0)
+    next(steps)
+    assert torch.is_grad_enabled()
+
+
+def test_the_loop_is_ddim_with_guidance(model: Backbone) -> None:
+    """The result is that of diffusers' scheduler and two separate predictions, mixed by the guidance."""
+    latents = first_noise(model, 0, 3, 32, 32)
+    asked, plain = model.embed(["a red square orbiting"]), model.embed(["blue"])
+    scheduler = tiny_scheduler()
+    scheduler.set_timesteps(3)
+    for timestep in scheduler.timesteps:
+        with torch.no_grad():
+            with_words, without = (model.predict(latents, timestep[None], words) for words in (asked, plain))
+        latents = scheduler.step(without + 6 * (with_words - without), timestep, latents).prev_sample
+    torch.testing.assert_close(video(model, negative="blue"), latents, rtol=1e-4, atol=1e-4)
+
+
+def test_guidance_of_one_does_not_ask_for_the_negative(model: Backbone) -> None:
+    """Without guidance the negative is not predicted at all, whatever it is; with it, it counts."""
+    noise, asked = first_noise(model, 0, 3, 32, 32), model.embed(["a red square"])
+    broken = torch.full_like(asked, float("nan"))
+    batches: list[int] = []
+    hook = model.network.register_forward_pre_hook(lambda _, given: batches.append(len(given[0])))
+    unguided = list(sample(model, noise, asked, broken, 2, 1.0))[-1].latents
+    guided = list(sample(model, noise, asked, broken, 2, 2.0))[-1].latents
+    hook.remove()
+    assert unguided.isfinite().all()
+    assert guided.isnan().any()
+    assert batches == [1, 1, 2, 2]
+
+
+def test_strength_zero_is_the_base_models_video(model: Backbone, adapters: Adapters) -> None:
+    """With gamma = 0 every bit is the base model's; the louder the adapter, the further the video goes from it."""
+    base = video(model)
+    distances = []
+    for strength in (0.0, 0.1, 1.0):
+        with taught(adapters).speaking({TEMPORAL: strength}):
+            distances.append((video(model) - base).norm().item())
+    assert distances[0] == 0
+    assert 0 < distances[1] < distances[2]
+
+
+def test_an_adapter_without_effect_is_refused(model: Backbone, adapters: Adapters) -> None:
+    """Untrained adapters, and a strength of zero, change nothing: that is an error, not a video."""
+    noise, words = first_noise(model, 0, 3, 32, 32), model.embed(["a red square"])
+    with pytest.raises(Refused, match="the save has no effect") as caught:
+        require_effect(model, adapters, {TEMPORAL: 1.0, "spatial_000": 1.0}, noise, words, "the save")
+    assert caught.value.code == "MD-LORA-NOEFFECT"
+    with pytest.raises(Refused):
+        require_effect(model, taught(adapters), {TEMPORAL: 0.0}, noise, words, "the save")
+
+
+@pytest.mark.parametrize("name", [TEMPORAL, "spatial_000"])
+def test_an_adapter_with_effect_passes(model: Backbone, adapters: Adapters, name: str) -> None:
+    """One prediction differs, so the adapter is heard; afterwards none speaks."""
+    noise, words = first_noise(model, 0, 3, 32, 32), model.embed(["a red square"])
+    before = video(model)
+    require_effect(model, taught(adapters, name), {name: 1.0}, noise, words, "the save")
+    assert torch.equal(video(model), before)

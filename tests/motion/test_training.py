@@ -1,0 +1,299 @@
+"""Training keeps what method.md, section 3, demands of each step, and resumes to the bit."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny_samples, tiny_settings
+from torch import Tensor
+
+from mdctl.errors import Diverged, Refused
+from mdctl.motion import families, noise
+from mdctl.motion.backbone import Backbone, Posterior
+from mdctl.motion.dataset import Sample, Samples
+from mdctl.motion.lora import TEMPORAL
+from mdctl.motion.objective import spatial_loss, temporal_loss
+from mdctl.motion.schedule import as_timesteps
+from mdctl.motion.training import PATIENCE, TrainState, begin, train
+from mdctl.settings import TrainSettings
+
+Files = dict[str, bytes]
+
+
+@pytest.fixture
+def fresh(tiny_model: Path) -> Callable[[], Backbone]:
+    """The tiny model, as often as it is needed."""
+    return lambda: families.load(tiny_model, torch.device("cpu"), torch.float32)
+
+
+def files(state: TrainState) -> Files:
+    """What a save of this state holds."""
+    return state.files("base", "ad")
+
+
+def weights(backbone: Backbone) -> dict[str, Tensor]:
+    """The base model's own weights, copied."""
+    own = {name: weight for name, weight in backbone.network.state_dict().items() if ".lora_" not in name}
+    return {name.replace(".base_layer.", "."): weight.clone() for name, weight in own.items()}
+
+
+def followed(state: TrainState) -> list[tuple[str, str]]:
+    """The order in which gradients arrive and optimizers step, filled in as training goes on."""
+    events: list[tuple[str, str]] = []
+
+    def note(kind: str, name: str) -> Callable[..., None]:
+        return lambda *_: events.append((kind, name))
+
+    for name in state.adapters.names:
+        with state.adapters.speaking({}, learning={name}):
+            state.adapters.parameters(name)[-1].register_post_accumulate_grad_hook(note("gradient", name))
+        state.optimizers[name].register_step_pre_hook(note("step", name))
+    return events
+
+
+def poisoned(samples: Samples, clip: int) -> Samples:
+    """The same clips, one of them with latents that are not numbers."""
+    found = dict(map(samples.at, range(1, len(samples) + 1)))
+    bad = found[clip].posterior
+    found[clip] = replace(found[clip], posterior=Posterior(bad.mean * float("nan"), bad.std))
+    return Samples([found[index] for index in range(len(samples))], seed=0)
+
+
+# --- What a step does.
+
+
+def test_the_base_model_stays_as_it_was(backbone: Backbone) -> None:
+    """Frozen weights are bit-identical after training, while every adapter that was drawn has changed."""
+    samples, settings = tiny_samples(backbone), tiny_settings(spatial_mask=0.0, steps=2)
+    before = weights(backbone)
+    state = begin(backbone, len(samples), settings)
+    first = files(state)
+    list(train(backbone, state, samples, settings))
+    after = weights(backbone)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    changed = {name for name, file in files(state).items() if file != first[name]}
+    assert changed == {
+        "temporal.safetensors",
+        "spatial_000.safetensors",
+        "spatial_001.safetensors",
+        "optim.safetensors",
+    }
+    assert not any(weight.requires_grad or weight.grad is not None for weight in backbone.network.parameters())
+
+
+def test_both_backward_passes_come_before_any_optimizer(backbone: Backbone) -> None:
+    """First the look's gradient, then the motion's, then the optimizers; a masked step has no look at all.
+
+    So each spatial gradient arrives once a step: the temporal backward pass does not touch it. And only the optimizers
+    of the temporal and of the drawn clip's adapter step.
+    """
+    samples, settings = tiny_samples(backbone), tiny_settings(steps=8, spatial_mask=0.4)
+    state = begin(backbone, len(samples), settings)
+    events = followed(state)
+    kinds = set()
+    for step in train(backbone, state, samples, settings):
+        spatial = f"spatial_{samples.at(step.number)[0]:03d}"
+        wanted = [("gradient", TEMPORAL), ("step", TEMPORAL)]
+        masked = noise.uniform(settings.seed, "mask", step.number) < 0.4
+        if not masked:
+            wanted = [("gradient", spatial), ("gradient", TEMPORAL), ("step", TEMPORAL), ("step", spatial)]
+        assert events == wanted
+        assert (step.spatial_loss is None) == masked
+        events.clear()
+        kinds.add((spatial, masked))
+    assert len(kinds) == 4
+
+
+def test_an_idle_adapter_rests(backbone: Backbone) -> None:
+    """Decay does not shrink the adapter of a clip that was not drawn."""
+    samples, settings = tiny_samples(backbone), tiny_settings(steps=1, spatial_mask=0.0, weight_decay=0.9)
+    state = begin(backbone, len(samples), settings)
+    before = files(state)
+    list(train(backbone, state, samples, settings))
+    drawn = samples.at(1)[0]
+    after = files(state)
+    for clip in range(2):
+        name = f"spatial_{clip:03d}.safetensors"
+        assert (after[name] != before[name]) == (clip == drawn)
+
+
+def test_a_fifth_of_the_steps_leaves_the_look_out() -> None:
+    """The mask is drawn from its own stream, and takes a share of about 0.2."""
+    masked = [noise.uniform(0, "mask", step) < TrainSettings().spatial_mask for step in range(1, 5001)]
+    assert sum(masked) / 5000 == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_step_is_the_papers_formula(backbone: Backbone) -> None:
+    """Losses are equations 4 and 7 on the draws of the step's streams, written out here once more."""
+    samples, settings = tiny_samples(backbone, 1), tiny_settings(steps=1, dropout=0.0, spatial_mask=0.0, beta=2.0)
+    state = begin(backbone, 1, settings)
+    for module in backbone.network.modules():
+        if isinstance(module, torch.nn.Dropout):  # diffusers' temporal convolutions have their own
+            module.p = 0.0
+    example, schedule = samples.at(1)[1], backbone.schedule
+    shape = tuple(example.posterior.mean.shape)
+    latents = example.posterior.mean + example.posterior.std * noise.normal(0, "vae", 1, shape)
+    drawn = noise.normal(0, "noise", 1, shape)
+    timesteps = as_timesteps(noise.uniform_int(0, "timestep", 1, 1000), 1, torch.device("cpu"))
+    frame, anchor = noise.uniform_int(0, "frame", 1, shape[2]), noise.uniform_int(0, "anchor", 1, shape[2])
+    noisy = schedule.add_noise(latents, drawn, timesteps)
+    with torch.no_grad():
+        single = backbone.predict(noisy[:, :, [frame]], timesteps, example.prompt_embeds)
+        clip = backbone.predict(noisy, timesteps, example.prompt_embeds)
+    (step,) = train(backbone, state, samples, settings)
+    assert (step.number, step.of) == (1, 1)
+    assert step.spatial_loss == pytest.approx(spatial_loss(single - drawn[:, :, [frame]]).item(), rel=1e-5)
+    assert step.temporal_loss == pytest.approx(temporal_loss(clip - drawn, anchor, 2.0).item(), rel=1e-5)
+
+
+def test_dropout_works_in_training_alone(backbone: Backbone) -> None:
+    """Each step trains with dropout; between steps the network is in evaluation, and global chance is untouched."""
+    samples, settings = tiny_samples(backbone), tiny_settings()
+    state = begin(backbone, len(samples), settings)
+    modes: list[bool] = []
+    backbone.network.register_forward_hook(lambda module, *_: modes.append(module.training))
+    chance = torch.get_rng_state()
+    for _ in train(backbone, state, samples, settings):
+        assert not any(module.training for module in backbone.network.modules())
+        assert torch.equal(torch.get_rng_state(), chance)
+    assert set(modes) == {True}
+
+
+def test_clips_may_share_one_spatial_adapter(backbone: Backbone) -> None:
+    """With `shared_spatial` there are two adapters, and every clip steps the one spatial adapter."""
+    samples, settings = tiny_samples(backbone), tiny_settings(steps=2, shared_spatial=True, spatial_mask=0.0)
+    state = begin(backbone, len(samples), settings)
+    assert state.adapters.names == (TEMPORAL, "spatial_000")
+    events = followed(state)
+    list(train(backbone, state, samples, settings))
+    assert events.count(("step", "spatial_000")) == 2
+
+
+# --- What training achieves.
+
+
+def test_losses_fall_on_one_clip(backbone: Backbone) -> None:
+    """A few dozen steps on one clip lower the errors of look and motion on draws that training never saw."""
+    samples, settings = tiny_samples(backbone, 1), tiny_settings(steps=24, rank=8, learning_rate=2e-2, spatial_mask=0.0)
+    state = begin(backbone, 1, settings)
+    before = errors(backbone, state, samples.at(1)[1])
+    list(train(backbone, state, samples, settings))
+    after = errors(backbone, state, samples.at(1)[1])
+    assert after[0] < 0.97 * before[0]
+    assert after[1] < 0.97 * before[1]
+
+
+@torch.no_grad()
+def errors(backbone: Backbone, state: TrainState, example: Sample) -> tuple[float, float]:
+    """Mean errors of look and motion over fixed draws, as in a step without mask."""
+    look, motion = [], []
+    for draw in range(8):
+        drawn = noise.normal(draw, "judge", 0, tuple(example.posterior.mean.shape))
+        timesteps = as_timesteps(60 + 120 * draw, 1, backbone.device)
+        noisy = backbone.schedule.add_noise(example.posterior.mean, drawn, timesteps)
+        with state.adapters.speaking({"spatial_000": 1.0}):
+            single = backbone.predict(noisy[:, :, [0]], timesteps, example.prompt_embeds)
+        with state.adapters.speaking({"spatial_000": 1.0, TEMPORAL: 1.0}):
+            clip = backbone.predict(noisy, timesteps, example.prompt_embeds)
+        look.append(spatial_loss(single - drawn[:, :, [0]]).item())
+        motion.append(temporal_loss(clip - drawn, 0).item())
+    return sum(look) / 8, sum(motion) / 8
+
+
+# --- Going on, and breaking down.
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(fresh: Callable[[], Backbone]) -> None:
+    """Stopped after any step and restored into a new process's model, the final files are equal byte for byte."""
+    whole, settings = fresh(), tiny_settings(steps=4)
+    state = begin(whole, 2, settings)
+    saves = {0: (files(state), state.record())}
+    for step in train(whole, state, tiny_samples(whole), settings):
+        saves[step.number] = files(state), state.record()
+    wanted = saves[4][0]
+
+    other = fresh()
+    resumed = begin(other, 2, replace(settings, seed=5))
+    for stop in (2, 3, 0):
+        resumed.restore(*saves[stop], "there")
+        assert resumed.number == stop
+        assert files(resumed) == saves[stop][0]
+        steps = list(train(other, resumed, tiny_samples(other), settings))
+        assert [step.number for step in steps] == list(range(stop + 1, 5))
+        assert files(resumed) == wanted
+
+
+def test_recomputing_trains_the_same_weights(fresh: Callable[[], Backbone]) -> None:
+    """A run that computes blocks again in backward ends with the very same files."""
+    ends = []
+    for again in (False, True):
+        backbone, settings = fresh(), tiny_settings(steps=2, spatial_mask=0.0)
+        if again:
+            backbone.recompute()
+        state = begin(backbone, 2, settings)
+        list(train(backbone, state, tiny_samples(backbone), settings))
+        ends.append(files(state))
+    assert ends[0] == ends[1]
+
+
+def test_a_finished_run_takes_no_step(backbone: Backbone) -> None:
+    """At its last step there is nothing left to do; more steps go on from there."""
+    samples, settings = tiny_samples(backbone), tiny_settings(steps=1)
+    state = begin(backbone, 2, settings)
+    assert [step.number for step in train(backbone, state, samples, settings)] == [1]
+    assert list(train(backbone, state, samples, settings)) == []
+    assert [step.number for step in train(backbone, state, samples, replace(settings, steps=2))] == [2]
+
+
+def test_a_damaged_save_is_refused_before_anything_changes(backbone: Backbone) -> None:
+    """A missing file, an unreadable one or a state without step ends in a sentence, and the state stays."""
+    samples, settings = tiny_samples(backbone), tiny_settings(steps=1)
+    state = begin(backbone, 2, settings)
+    list(train(backbone, state, samples, settings))
+    whole, record = files(state), state.record()
+    for name in whole:
+        with pytest.raises(Refused, match="there is damaged") as caught:
+            state.restore({key: file for key, file in whole.items() if key != name}, record, "there")
+        assert name in caught.value.why
+    for bad in ({}, {"step": "1"}, {"step": 1, "skipped": 3}):
+        with pytest.raises(Refused, match="there is damaged"):
+            state.restore(whole, bad, "there")
+    with pytest.raises(Refused, match=r"there/optim\.safetensors"):
+        state.restore(whole | {"optim.safetensors": b"garbage"}, record, "there")
+    assert files(state) == whole
+    assert state.number == 1
+
+
+def test_a_gradient_that_is_not_finite_is_left_out(backbone: Backbone) -> None:
+    """Steps of a broken clip are skipped and counted; the other clip trains on, and no weight is spoilt."""
+    samples, settings = poisoned(tiny_samples(backbone), clip=1), tiny_settings(steps=6, spatial_mask=0.0)
+    state = begin(backbone, 2, settings)
+    before = files(state)
+    steps = list(train(backbone, state, samples, settings))
+    for step in steps:
+        broken = samples.at(step.number)[0] == 1
+        assert step.skipped == ((TEMPORAL, "spatial_001") if broken else ())
+    assert state.skipped == {TEMPORAL: 3, "spatial_001": 3}
+    assert state.record() == {"step": 6, "skipped": {TEMPORAL: 3, "spatial_001": 3}}
+    after = files(state)
+    assert after["spatial_001.safetensors"] == before["spatial_001.safetensors"]
+    assert after["spatial_000.safetensors"] != before["spatial_000.safetensors"]
+    assert all(weight.isfinite().all() for name in state.adapters.names for weight in state.adapters.parameters(name))
+
+
+def test_five_in_a_row_are_a_breakdown(backbone: Backbone) -> None:
+    """When nothing but broken gradients comes, training ends with an error that offers a lower rate."""
+    samples, settings = poisoned(tiny_samples(backbone, 1), clip=0), tiny_settings(steps=50)
+    state = begin(backbone, 1, settings)
+    before = state.adapters.tensors(TEMPORAL)
+    steps = train(backbone, state, samples, settings)
+    assert len(list(itertools.islice(steps, PATIENCE))) == PATIENCE == 5
+    with pytest.raises(Diverged, match="step 5") as caught:
+        next(steps)
+    assert "--lr" in caught.value.fix[0]
+    assert state.skipped[TEMPORAL] == PATIENCE
+    assert all(torch.equal(before[key], weight) for key, weight in state.adapters.tensors(TEMPORAL).items())
