@@ -109,14 +109,15 @@ def _face(manners: Manners, rest: Sequence[str]) -> Face:
         return Quiet(manners)
     if manners.plain or not (draws(sys.stderr) or draws(sys.stdout)) or {"-h", "--help"} & set(rest):
         return Lines(manners)
-    from mdctl.cli.display import Screen  # rich takes a while to import; pipes and help need none of it
+    from mdctl.cli.display import Screen, Tables  # rich takes a while to import; pipes and help need none of it
 
-    return Screen(manners)
+    return Screen(manners) if draws(sys.stderr) else Tables(manners)
 
 
 def _usage(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
-    message = error.format_message().rstrip(".")
+    told = error.message if isinstance(getattr(error, "option_name", None), str) else error.format_message()
+    message = told.replace("Value error, ", "").rstrip(".")
     near = _meant(error, message, context) if context else None
     path = context.command_path if context else "mdctl"
     fix = (f"did you mean {near}?",) if near else ()

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mdctl.cli.face import Manners, Record, error_lines, on_terminal
+from mdctl.cli.face import Manners, Record, draws, error_lines
 from mdctl.cli.lines import Lines, LineView, clock
 from mdctl.errors import MdctlError
 from mdctl.text import safe
@@ -39,8 +39,31 @@ def text(line: str, style: str = "", limit: int = 2000) -> Text:
     return Text(safe(line, limit), style=style)
 
 
-class Screen(Lines):
-    """Tables, bars and panels on stderr, tables on stdout where it is a terminal."""
+class Tables(Lines):
+    """Tables on stdout where it is a terminal, lines on stderr."""
+
+    def answer(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
+    ) -> None:
+        """Give a list as a table, or as TSV into a pipe."""
+        if not draws(sys.stdout):
+            super().answer(columns, rows, records, names)
+        else:
+            _console(self.manners, stderr=False).print(_table(columns, rows))
+
+    def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
+        """Give one thing's facts, the first as a heading."""
+        if not draws(sys.stdout):
+            super().sheet(facts, record)
+            return
+        grid = Table.grid(padding=(0, 2))
+        for name, value in facts:
+            grid.add_row(text(name, "dim"), text(value))
+        _console(self.manners, stderr=False).print(grid)
+
+
+class Screen(Tables):
+    """Bars and panels on stderr, which is a terminal, and tables on both."""
 
     def __init__(self, manners: Manners) -> None:
         super().__init__(manners)
@@ -48,41 +71,23 @@ class Screen(Lines):
 
     def say(self, text_: str) -> None:
         """Tell a sentence."""
-        self._err.print(text(text_))
+        self._err.print(text(text_), soft_wrap=True)
 
     def warn(self, text_: str, code: str = "MD-NOTE") -> None:
         """Tell something that the user may not have expected."""
-        self._err.print(Text.assemble(("! ", "yellow"), text(text_)))
+        self._err.print(Text.assemble(("! ", "yellow"), text(text_)), soft_wrap=True)
 
     def done(self, text_: str, then: Sequence[str] = ()) -> None:
         """Tell that something is finished, and which commands come next."""
-        self._err.print(Text.assemble(("✓ ", "green"), text(text_)))
+        self._err.print(Text.assemble(("✓ ", "green"), text(text_)), soft_wrap=True)
         for place, line in enumerate(then):
-            self._err.print(Text.assemble(("Next:  " if place == 0 else "       ", "dim"), text(line, "cyan")), soft_wrap=True)
+            lead = "Next:  " if place == 0 else "       "
+            self._err.print(Text.assemble((lead, "dim"), text(line, "cyan")), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table that is part of the story."""
         self._err.print(text(title, "bold"))
         self._err.print(_table(columns, rows))
-
-    def answer(
-        self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
-    ) -> None:
-        """Give a list as a table, or as TSV into a pipe."""
-        if not on_terminal(sys.stdout):
-            super().answer(columns, rows, records, names)
-        else:
-            _console(self.manners, stderr=False).print(_table(columns, rows))
-
-    def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
-        """Give one thing's facts, the first as a heading."""
-        if not on_terminal(sys.stdout):
-            super().sheet(facts, record)
-            return
-        grid = Table.grid(padding=(0, 2))
-        for name, value in facts:
-            grid.add_row(text(name, "dim"), text(value))
-        _console(self.manners, stderr=False).print(grid)
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
@@ -112,16 +117,19 @@ class Screen(Lines):
             yield _Panel(live, title, place, total)
 
     def ask(self, question: str, default: str) -> str:
-        """Ask for one line."""
-        answer = self._err.input(Text.assemble(text(question), (f" [{safe(default)}] ", "dim")))
+        """Ask for one line; its end, Ctrl-D, takes the default."""
+        answer = ""
+        with suppress(EOFError):
+            answer = self._err.input(Text.assemble(text(question), (f" [{safe(default)}] ", "dim")))
         return answer.strip() or default
 
     def fail(self, error: MdctlError) -> None:
         """Tell an error in its four parts."""
         first, *rest = error_lines(error)
-        self._err.print(Text.assemble(("error: ", "bold red"), text(first.removeprefix("error: "), "bold")), soft_wrap=True)
+        what = text(first.removeprefix("error: "), "bold")
+        self._err.print(Text.assemble(("error: ", "bold red"), what), soft_wrap=True)
         for line in rest:
-            self._err.print(text(line), soft_wrap=True)
+            self._err.print(text(line, limit=10_000), soft_wrap=True)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -1,29 +1,31 @@
 """`gen`: put a learned motion on whatever the prompt names."""
 
 import json
+import os
 import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from mdctl import __version__
-from mdctl.catalog import ModelCard
 from mdctl.cli import options
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
+from mdctl.cli.learning import damage
 from mdctl.cli.start import quoted
-from mdctl.cli.train import paths_of, stamp
-from mdctl.errors import BadInput, NotFound, UsageFault
+from mdctl.errors import BadInput, MdctlError, NotFound, UsageFault
 from mdctl.settings import SampleSettings, parse_size, to_table
 from mdctl.text import safe, slug
 from mdctl.workspace import atomic, locations, locks, weights
 from mdctl.workspace.project import Project
-from mdctl.workspace.runs import Run
+from mdctl.workspace.runs import Change, Run
 from mdctl.workspace.saves import Save
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from mdctl.motion.lora import Adapters
 
 TEMPORAL_FILE = "temporal.safetensors"
-LONGEST_PROMPT = 20_000
+LONGEST_PROMPT = 100_000
 MAX_SEED = 2**63 - 1
 
 
@@ -108,14 +110,21 @@ def gen(
     settings = settled(asked, run)
     if dry_run:
         face().sheet(
-            [("save", f"{run.id}, step {save.step}"), *((k, str(v)) for k, v in to_table(settings).items())], {}
+            [("save", f"{run.id}, step {save.step}"), *((k, str(v)) for k, v in to_table(settings).items())],
+            {"run": run.id, "save": save.step, "prompt": words, "settings": to_table(settings)},
         )
         return 0
-    made = list(make(project, run, save, words, settings, range(first, first + count), target, device))
-    again = f"mdctl gen {name} {quoted(words)} --seed {first}"
-    face().done(f"{count} video{'s' * (count != 1)} of '{name}'.", [f"{again} --strength 1.2     the motion stronger"])
-    face().result(paths_of([video.path for video in made]), {})
+    seeds = range(first, first + count)
+    paths = [str(video.path) for video in make(project, run, save, words, settings, seeds, target, device)]
+    face().done(f"{count} video{'s' * (count != 1)} of '{name}'.", [_stronger(name, words, first, settings.strength)])
+    face().result(paths, {"project": name, "run": run.id})
     return 0
+
+
+def _stronger(name: str, prompt: str, seed: int, strength: float) -> str:
+    flags = f"--seed {seed} --strength {1.2 * strength or 1:.2g}"
+    words = f"{flags} -- {quoted(prompt)}" if prompt.startswith("-") else f"{quoted(prompt)} {flags}"
+    return f"mdctl gen {name} {words}     the motion stronger"
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,8 @@ class Target:
 
     file: Path | None
     format: Literal["mp4", "gif", "webp"]
+    force: bool = False
+    """Whether a file of that name goes to the trash first."""
 
 
 def make(
@@ -143,12 +154,13 @@ def make(
     from mdctl.motion import dataset, sampling
 
     with locks.reader(save.folder):
-        backbone, adapters, card = _load(project, run, save, settings, device_name)
+        backbone, adapters, made_with = _load(project, run, save, settings, device_name)
         shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
-        for word_list, verb in ((backbone.unread(prompt), "prompt"), (backbone.unread(settings.negative), "negative")):
-            if word_list:
-                face().warn(f"the text encoder does not read these words of the {verb}: {', '.join(word_list)}.")
-        embeds, negative = backbone.embed([prompt]), backbone.embed([settings.negative])
+        for text, verb in ((prompt, "prompt"), (settings.negative, "negative prompt")):
+            if unread := backbone.unread(_readable(text)):
+                face().warn(f"the text encoder does not read these words of the {verb}: {', '.join(unread)}.")
+        embeds, negative = (backbone.embed([_readable(text)]) for text in (prompt, settings.negative))
+        guidance = 1 if settings.guidance is None else settings.guidance
         scales = {"temporal": settings.strength}
         if settings.strength:
             noise = sampling.first_noise(backbone, seeds[0], *shape)
@@ -158,7 +170,7 @@ def make(
             noise = sampling.first_noise(backbone, seed, *shape)
             label = f"{number}/{len(seeds)}"
             with adapters.speaking(scales), face().progress(label, settings.steps) as show:
-                for step in sampling.sample(backbone, noise, embeds, negative, settings.steps, settings.guidance or 1):
+                for step in sampling.sample(backbone, noise, embeds, negative, settings.steps, guidance):
                     show(step.number, f"seed {seed}")
             drawn = dataset.to_frames(backbone.decode(step.latents))
             record = {
@@ -169,9 +181,7 @@ def make(
                 "run": run.id,
                 "save": save.step,
                 "weights_sha256": save.manifest[TEMPORAL_FILE].sha256,
-                "model": {"name": card.name, "fingerprint": run.settings["model"]["fingerprint"]},
-                "mdctl": __version__,
-                **_versions(),
+                **made_with,
             }
             path = _keep(project, drawn, settings.fps or 8, prompt, seed, target, record)
             seconds = round(time.monotonic() - began, 2)
@@ -179,6 +189,8 @@ def make(
             face().event(
                 {
                     "event": "video",
+                    "project": project.name,
+                    "run": run.id,
                     "path": str(path),
                     "sidecar": sidecar,
                     "prompt": prompt,
@@ -190,7 +202,10 @@ def make(
 
 
 def _prompt(given: str) -> str:
-    words = sys.stdin.read() if given == "-" else given
+    try:
+        words = sys.stdin.read() if given == "-" else given
+    except UnicodeDecodeError as error:
+        raise BadInput("what came on stdin is no text.", why=str(error), fix="give the prompt as UTF-8") from error
     if not words.strip():
         raise BadInput("the prompt is empty.", fix='mdctl gen golf "a monkey playing golf"', code="MD-PROMPT")
     if len(words) > LONGEST_PROMPT:
@@ -198,19 +213,19 @@ def _prompt(given: str) -> str:
     return words.strip()
 
 
+def _readable(text: str) -> str:
+    """What a text encoder can take of a prompt: a stray byte is no text."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def find_save(project: Project, checkpoint: str | None) -> tuple[Run, Save]:
     """The run and its save to use: of the newest run that has one, the last or the one of this step."""
-    run = next((run for run in reversed(project.runs()) if run.saves()), None)
-    damaged = next((run for run in reversed(project.runs()) if run.step == 0 and any(run.folder.glob("ckpt/*"))), None)
-    if run is None:
-        if damaged:
-            damaged.latest()
+    began = [run for run in project.runs() if any((run.folder / "ckpt").glob("*"))]
+    save = began[-1].latest(report=_damaged) if began else None
+    if save is None:
         raise NotFound(f"'{project.name}' is not trained yet.", fix=f"mdctl train {project.name}", code="MD-UNTRAINED")
+    run = began[-1]
     if checkpoint in (None, "last"):
-        save = run.latest(
-            report=lambda change: face().warn(f"the save of step {change['from']} is damaged; an earlier one is used.")
-        )
-        assert save is not None
         if not run.finished:
             face().say(f"'{project.name}' is {run.status}; step {save.step} is used.")
         return run, save
@@ -226,10 +241,15 @@ def find_save(project: Project, checkpoint: str | None) -> tuple[Run, Save]:
     return run, save
 
 
+def _damaged(change: Change) -> None:
+    face().event({"event": "changed", **change})
+    face().warn(damage(change))
+
+
 def settled(asked: SampleSettings, run: Run) -> SampleSettings:
     """Every gap filled: the shape from what the run was trained on, guidance from the base model."""
     shape = run.settings["clips"]
-    card, _ = weights.find(_model(run))
+    card, _ = weights.find(run.settings["model"]["name"])
     return SampleSettings(
         steps=asked.steps,
         guidance=asked.guidance if asked.guidance is not None else card.guidance,
@@ -243,19 +263,14 @@ def settled(asked: SampleSettings, run: Run) -> SampleSettings:
     )
 
 
-def _model(run: Run) -> str:
-    model: Mapping[str, str] = run.settings["model"]
-    return model["folder"] if Path(model["name"]).is_absolute() else model["name"]
-
-
 def _load(
     project: Project, run: Run, save: Save, settings: SampleSettings, device_name: str
-) -> "tuple[Backbone, Adapters, ModelCard]":
-    """The base model with the motion laid into it, checked to belong together."""
+) -> "tuple[Backbone, Adapters, dict[str, Any]]":
+    """The base model with the motion laid into it, checked to belong together, and what a video is made with then."""
     from mdctl.motion import device as machine
     from mdctl.motion import families, lora
 
-    card, folder = weights.find(_model(run))
+    card, folder = weights.find(run.settings["model"]["name"])
     where = f"{save.folder / TEMPORAL_FILE}"
     file = save.read(TEMPORAL_FILE)
     said = lora.card_of(file, where)
@@ -272,13 +287,20 @@ def _load(
     backbone = families.load(folder, device, machine.DTYPES[precision])
     adapters = lora.Adapters(backbone.network, backbone.layers, [lora.TEMPORAL], said.rank)
     adapters.load(lora.TEMPORAL, file, where)
-    return backbone, adapters, card
+    made_with = {
+        "model": {"name": card.name, "fingerprint": said.base},
+        "device": machine.describe(device),
+        "precision": precision,
+        **_versions(),
+    }
+    return backbone, adapters, made_with
 
 
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("torch", "diffusers", "transformers", "peft")}
+    names = ("torch", "diffusers", "transformers", "peft")
+    return {"mdctl": __version__, **{name: version(name) for name in names}}
 
 
 def _target(output: Path | None, container: Literal["mp4", "gif", "webp"] | None, count: int, force: bool) -> Target:
@@ -293,15 +315,27 @@ def _target(output: Path | None, container: Literal["mp4", "gif", "webp"] | None
         )
     if count > 1:
         raise UsageFault(f"{count} videos do not fit into one file.", fix=f"-o {output.with_suffix('')}/")
-    if output.exists():
-        if not force:
-            raise UsageFault(
-                f"the file '{safe(str(output), 200)}' exists.",
-                why="videos replace nothing.",
-                fix="another name, or --force",
-            )
-        atomic.move(output.absolute(), locations.trash() / f"{stamp()}_{output.name}")
-    return Target(None, output.absolute(), suffix)  # type: ignore[arg-type]
+    if (taken := _taken(output)) and not force:
+        raise UsageFault(
+            f"the file '{safe(str(taken[0]), 200)}' exists.",
+            why="videos and their .json replace nothing.",
+            fix="another name, or --force",
+        )
+    return Target(None, output.absolute(), suffix, force)  # type: ignore[arg-type]
+
+
+def _taken(video: Path) -> list[Path]:
+    return [path for path in (video, video.with_suffix(".json")) if os.path.lexists(path)]
+
+
+def _discard(path: Path) -> None:
+    """Move a file to the trash, which may lie on another disk."""
+    atomic.copy(path, locations.trash() / f"{_stamp()}_{secrets.token_hex(4)}_{path.name}")
+    atomic.remove(path)
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M")
 
 
 def _keep(
@@ -310,11 +344,20 @@ def _keep(
     """Write the video and its sidecar under a name that was free; both are whole or absent."""
     from mdctl.media import ffmpeg
 
-    identity = secrets.token_hex(8)
+    # Of what it was made with, so that the same video made again is the same file.
+    identity = blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=8).hexdigest()
     video = ffmpeg.encode(frames, fps, format=target.format, comment=f"mdctl {identity}")
-    name = f"{stamp()}_{slug(prompt, 60) or 'video'}_s{seed}.{target.format}"
+    name = f"{_stamp()}_{slug(prompt, 60) or 'video'}_s{seed}.{target.format}"
     wanted = target.file or (target.folder.absolute() if target.folder else project.outputs) / name
+    if target.file and target.force:
+        for old in _taken(target.file):
+            _discard(old)
     path = atomic.create(wanted, video, beside=".json")
-    sidecar = {"schema": 1, "id": identity, "video": path.name, **record}
-    atomic.write(path.with_suffix(".json"), json.dumps(sidecar, indent=1) + "\n")
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    sidecar = {"schema": 1, "id": identity, "video": path.name, "created": created, **record}
+    try:
+        atomic.write(path.with_suffix(".json"), json.dumps(sidecar, indent=1) + "\n")
+    except MdctlError:
+        atomic.remove(path)
+        raise
     return path

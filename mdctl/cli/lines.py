@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from mdctl.cli.face import Manners, Record, can_ask, error_lines, put
+from mdctl.cli.face import Manners, Record, can_ask, error_lines, on_terminal, put
 from mdctl.errors import MdctlError
 from mdctl.text import safe
 
@@ -60,8 +60,8 @@ class Lines:
 
     def result(self, paths: Sequence[str], record: Record) -> None:
         """Give the paths that were made, one a line."""
-        for path in paths:
-            put(sys.stdout, path)
+        for path in paths:  # as it is for a program, harmless for a terminal
+            put(sys.stdout, safe(path, 10_000) if on_terminal(sys.stdout) else path)
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
@@ -194,9 +194,10 @@ class Json(Quiet):
         self._seq = 0
 
     def _record(self, event: str, **fields: Any) -> str:
-        self._seq += 1
-        head = {"schema": 1, "seq": self._seq, "t": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "event": event}
-        return json.dumps({**head, "command": self._command, **fields}, default=str)
+        self._seq += 1  # of this stream, which holds more than the log of a run does
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        head = {"schema": 1, "seq": self._seq, "t": now, "event": event, "command": self._command}
+        return json.dumps({**head, **fields, "seq": self._seq}, default=str)
 
     def warn(self, text: str, code: str = "MD-NOTE") -> None:
         """A `warning` record."""
@@ -213,14 +214,9 @@ class Json(Quiet):
         put(sys.stdout, json.dumps(dict(record), default=str, indent=1))
 
     def event(self, record: Record) -> None:
-        """Pass on a record; one without a head gets it here."""
-        if "seq" in record:
-            self._seq = record["seq"]
-            line = json.dumps(record, default=str)
-        else:
-            line = self._record(**record)
+        """Pass on a record; what its head lacks is added."""
         with suppress(OSError):  # whoever listened may have left; the work goes on, and `result` meets it at the end
-            put(sys.stdout, line)
+            put(sys.stdout, self._record(**record))
 
     def result(self, paths: Sequence[str], record: Record) -> None:
         """The last record."""

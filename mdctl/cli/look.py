@@ -1,7 +1,7 @@
 """`list`, `show` and `path`: what there is, without loading anything heavy."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,7 +28,9 @@ def size(count: int) -> str:
 
 
 def list_projects(
-    status: Annotated[str | None, typer.Option(help="Only these: new, paused, trained, attention.")] = None,
+    status: Annotated[
+        Literal["new", "paused", "trained", "attention"] | None, typer.Option(help="Only these.", show_default=False)
+    ] = None,
 ) -> int:
     """List all projects: how far each is, and what it takes on disk.
 
@@ -53,7 +55,7 @@ def list_projects(
         ]
         for record in records
     ]
-    if not records:
+    if not records and not status:
         face().say("There are no projects yet.  mdctl new golf ./clips/*.mp4")
     face().answer(columns, rows, records, [record["name"] for record in records])
     return 0
@@ -113,7 +115,9 @@ def show(name: options.ProjectName) -> int:
     return 0
 
 
-def path(name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None) -> int:
+def path(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The project.", show_default=False)] = None,
+) -> int:
     """Print the folder of a project, or of all data.
 
     \b

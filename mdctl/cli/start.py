@@ -122,7 +122,8 @@ def make_project(
     dry_run: bool = False,
 ) -> Made:
     """Look at the clips, tell of each what will be used, and make a project of those that can be."""
-    shape = shaped(own, card_for(model or "auto"))
+    card = card_for(model or "auto")
+    shape = shaped(own, card)
     paths, window = _chosen(patterns, trim)
     looks = _look(paths, shape, window, strict)
     kept = _told(looks, shape)
@@ -142,7 +143,8 @@ def make_project(
         return Made("nothing_to_do", None, left_out)
     clips = [_new_clip(found, window) for found in kept]
     table = {"clips": to_table(own)} if to_table(own) else {}
-    project = Project.create(name, caption=sentence, clips=clips, table=table, model=model or "auto", template=template)
+    base = "auto" if model in (None, "auto") else card.name
+    project = Project.create(name, caption=sentence, clips=clips, table=table, model=base, template=template)
     if left_out:
         why = "; ".join(f"{found.name}: {', '.join(found.reasons)}" for found in left_out)
         face().warn(f"{len(left_out)} clip{'s' * (len(left_out) != 1)} left out: {why}.")
@@ -234,9 +236,14 @@ def _row(number: int, found: "Look", same: int, num_frames: int) -> list[str]:
 
 
 def _already(name: str, kept: "Sequence[Look]") -> bool:
-    return any(
-        project.name == name and not project.fault and project.same_clips(found.sha256 for found in kept)
-        for project in Project.all()
+    taken = next((project for project in Project.all() if project.name == name), None)
+    if taken is None:
+        return False
+    if not taken.fault and taken.same_clips(found.sha256 for found in kept):
+        return True
+    why = "it holds other clips, and is never changed by this."
+    raise UsageFault(
+        f"a project '{name}' exists already.", why=why, fix=f"mdctl new {name}-2 CLIPS...", code="MD-EXISTS"
     )
 
 
@@ -273,4 +280,4 @@ def _new_clip(found: "Look", window: tuple[float, float] | None) -> NewClip:
 
 def quoted(text: str) -> str:
     """Text as a shell takes it as one word."""
-    return shlex.quote(text) if "'" in text or "$" in text else f'"{text}"'
+    return shlex.quote(text) if set(text) & set("'\"$`\\!") else f'"{text}"'

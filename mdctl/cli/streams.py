@@ -29,10 +29,13 @@ class Lasting:
 
 def steady() -> None:
     """Give this process three streams that can be used, whatever its parent closed; stderr never breaks."""
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, _nowhere())
-    sys.stderr = Lasting(sys.stderr)  # type: ignore[assignment]
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - it lives as long as the process
+    if sys.stdout is None:
+        mute_stdout()
+    if sys.stderr is None:
+        sys.stderr = _nowhere()
+    sys.stderr = Lasting(sys.stderr)
 
 
 def mute_stdout() -> None:
@@ -41,4 +44,4 @@ def mute_stdout() -> None:
 
 
 def _nowhere() -> TextIO:
-    return open(os.devnull, "r+", encoding="utf-8")  # noqa: PTH123, SIM115 - it lives as long as the process
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - it lives as long as the process

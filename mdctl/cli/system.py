@@ -1,28 +1,33 @@
 """`models` and `templates`: what mdctl builds on."""
 
-from pathlib import Path
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 import typer
 
 from mdctl.catalog import CARDS
 from mdctl.cli.face import EPILOG, face
-from mdctl.errors import UsageFault
+from mdctl.errors import MdctlError, UsageFault
+from mdctl.text import safe
 from mdctl.workspace import atomic, locations, presets, weights
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    models = typer.Typer(name="models", help="List the base models.", rich_markup_mode=None, no_args_is_help=True)
+    models = _group("models", "List the base models.", "mdctl models list")
     models.command("list", epilog=EPILOG)(list_models)
     app.add_typer(models)
-    templates = typer.Typer(
-        name="templates", help="List, show and copy presets.", rich_markup_mode=None, no_args_is_help=True
-    )
+    templates = _group("templates", "List, show and copy presets.", "mdctl templates list")
     templates.command("list", epilog=EPILOG)(list_templates)
     templates.command("show", epilog=EPILOG)(show_template)
     templates.command("copy", epilog=EPILOG)(copy_template)
     app.add_typer(templates)
+
+
+def _group(name: str, about: str, example: str) -> typer.Typer:
+    return typer.Typer(name=name, help=f"{about}\n\n\b\n{example}", rich_markup_mode=None, suggest_commands=False)
 
 
 def list_models() -> int:
@@ -62,10 +67,18 @@ def list_templates() -> int:
     \b
     mdctl templates list
     """
-    found = [presets.read(name) for name in presets.paths()]
-    rows = [[template.name, template.about, "yours" if template.own else "shipped"] for template in found]
-    records = [{"name": t.name, "about": t.about, "path": str(t.path), "own": t.own, **t.tables} for t in found]
-    face().answer(["TEMPLATE", "FOR", "FROM"], rows, records, [template.name for template in found])
+    rows, records = [], []
+    for name, path in presets.paths().items():
+        own = path.parent == locations.templates()
+        record: dict[str, Any] = {"name": name, "path": str(path), "own": own}
+        try:
+            template = presets.read(name)
+            record |= {"about": template.about, **template.tables}
+        except MdctlError as fault:  # one that its user has spoilt must not hide the others
+            record |= {"about": f"needs attention: {fault.what}"}
+        rows.append([name, record["about"], "yours" if own else "shipped"])
+        records.append(record)
+    face().answer(["TEMPLATE", "FOR", "FROM"], rows, records, [record["name"] for record in records])
     return 0
 
 
@@ -94,9 +107,11 @@ def copy_template(
     mdctl templates copy low-vram my-card
     """
     template = presets.read(name)
-    if Path(new_name).name != new_name or new_name.startswith("."):
+    if not _NAME.fullmatch(new_name):
         raise UsageFault(
-            f"'{new_name}' cannot be the name of a template.", fix=f"mdctl templates copy {name} my-{name}"
+            f"'{safe(new_name, 80)}' cannot be the name of a template.",
+            why="a name has letters, digits, _ and -.",
+            fix=f"mdctl templates copy {name} my-{name}",
         )
     if new_name in presets.paths():
         raise UsageFault(f"a template '{new_name}' exists already.", fix=f"mdctl templates copy {name} {new_name}-2")

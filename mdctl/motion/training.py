@@ -59,7 +59,7 @@ class TrainState:
 
     def record(self) -> dict[str, object]:
         """The scalars that belong to the files."""
-        return {"step": self.number, "skipped": self.skipped}
+        return {"step": self.number, "skipped": dict(self.skipped)}
 
     def restore(self, files: Mapping[str, bytes], record: Mapping[str, object], where: str) -> None:
         """Go back to what `files` and `record` gave."""
@@ -132,6 +132,8 @@ def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: Tr
     seed, schedule, device = settings.seed, backbone.schedule, backbone.device
     clip, example = samples.at(number)
     spatial = spatial_name(0 if settings.shared_spatial else clip)
+    for optimizer in state.optimizers.values():
+        optimizer.zero_grad()  # a step that broke off half-way may have left gradients
 
     # Draw everything that this step leaves to chance; one noise and one timestep serve both paths.
     shape = tuple(example.posterior.mean.shape)

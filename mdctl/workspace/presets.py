@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdctl.errors import NotFound, nearest
+from mdctl.errors import BadInput, nearest
 from mdctl.text import safe
 from mdctl.workspace import documents, locations
 
@@ -34,12 +34,15 @@ def paths() -> dict[str, Path]:
 
 
 def read(name: str) -> Template:
-    """A template by name; `NotFound` with the nearest, `BadInput` when it cannot be read."""
+    """A template by name; `BadInput` when there is none of that name, or when it cannot be read."""
     known = paths()
     if name not in known:
         near = nearest(name, known)
-        fix = f"--template {near}" if near else "mdctl templates list"
-        raise NotFound(f"there is no template '{safe(name, 80)}'.", why=f"known are {', '.join(known)}.", fix=fix)
+        fix = (f"did you mean {near}?",) if near else ()
+        what = f"there is no template '{safe(name, 80)}'."
+        raise BadInput(
+            what, why=f"known are {', '.join(known)}.", fix=(*fix, "mdctl templates list"), code="MD-TEMPLATE"
+        )
     path = known[name]
     table = documents.read_toml(path)
     documents.check_keys(table, ("about", *TABLES), path)

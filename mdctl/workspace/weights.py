@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+from contextlib import suppress
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
@@ -11,15 +13,16 @@ from mdctl.errors import BadInput, NotFound, NotInstalled, nearest
 from mdctl.text import safe
 from mdctl.workspace import locations
 
-_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([0-9a-f]{7,40}))?")
+_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([0-9a-f]{40}))?")
 _SAMPLE_BYTES = 1 << 20
 _NEEDED = ("*.json", "*.txt", "*.safetensors")
 
 
 def find(model: str) -> tuple[ModelCard, Path]:
-    """The card and the folder of a base model: a name of the catalog, a local folder, or a hub id.
+    """The card and the folder of a base model: a name of the catalog, a local folder, or a hub id (org/name@commit).
 
     `auto` is `starter`. `NotInstalled` carries the exact line that gets a missing one, `NotFound` the nearest name.
+    The card's name finds the same model again, from wherever it is asked.
     """
     name = STARTER.name if model == "auto" else model
     if card := CARDS.get(name):
@@ -27,21 +30,27 @@ def find(model: str) -> tuple[ModelCard, Path]:
         if not installed(card):
             raise _missing(card, folder)
         return card, folder
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return _card_of(path.absolute()), path.absolute()
-    if (hub := _HUB_ID.fullmatch(model)) and not model.startswith((".", "/", "~")) and not path.exists():
+    if path := _folder(model):
+        return _card_of(path, str(path)), path
+    if hub := _HUB_ID.fullmatch(model):
         repository, revision = hub.groups()
-        folder = locations.models() / repository.replace("/", "--")
+        folder = locations.models() / model.replace("/", "--")
         if not (folder / "unet").is_dir():
-            raise _missing(_plain_card(repository, repository, revision), folder)
-        return _card_of(folder), folder
+            raise _missing(_plain_card(model, repository, revision), folder)
+        return _card_of(folder, model, repository, revision), folder
     near = nearest(model, CARDS)
     raise NotFound(
         f"there is no base model '{safe(model, 200)}'.",
         why="it is no name that mdctl knows, no folder, and no hub id such as org/name.",
         fix=f"--model {near}" if near else "mdctl models list",
     )
+
+
+def _folder(model: str) -> Path | None:
+    with suppress(OSError, ValueError, RuntimeError):  # too long, a NUL, the home of nobody
+        path = Path(model).expanduser().absolute()
+        return path if path.is_dir() else None
+    return None
 
 
 def installed(card: ModelCard) -> bool:
@@ -59,10 +68,13 @@ def pull_line(card: ModelCard, folder: Path) -> str:
     """The command that brings a model's safetensors to where mdctl looks for them."""
     revision = f" --revision {card.revision}" if card.revision else ""
     wanted = " ".join(f"--include '{pattern}'" for pattern in _NEEDED)
-    return f"hf download {card.repository}{revision} {wanted} --local-dir {folder}"
+    return f"hf download {card.repository}{revision} {wanted} --local-dir {shlex.quote(str(folder))}"
 
 
 def _missing(card: ModelCard, folder: Path) -> NotInstalled:
+    if card.repository is None:
+        fix = "install mdctl again: the model is part of the package"
+        return NotInstalled(f"the base model '{card.name}' is not on this computer.", why=f"no {folder}", fix=fix)
     return NotInstalled(
         f"the base model '{safe(card.name)}' is not on this computer.",
         why=f"{folder} holds no model; mdctl downloads nothing by itself.",
@@ -86,19 +98,19 @@ def _plain_card(name: str, repository: str | None, revision: str | None = None, 
     )
 
 
-def _card_of(folder: Path) -> ModelCard:
+def _card_of(folder: Path, name: str, repository: str | None = None, revision: str | None = None) -> ModelCard:
     """The card of a model folder, from its configuration; sizes are what its U-Net and VAE were made for."""
     try:
         unet = json.loads((folder / "unet" / "config.json").read_text("utf-8"))
         vae = json.loads((folder / "vae" / "config.json").read_text("utf-8"))
         edge = int(unet.get("sample_size") or 32) * 2 ** (len(vae["block_out_channels"]) - 1)
-    except (OSError, ValueError, KeyError, TypeError) as fault:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         raise BadInput(
             f"{folder} is no text-to-video model that mdctl can load.",
             why=f"unet/config.json or vae/config.json: {fault}",
             fix="name a diffusers model folder with unet, vae, text_encoder, tokenizer and scheduler",
         ) from fault
-    return _plain_card(str(folder), None, edge=edge)
+    return _plain_card(name, repository, revision, edge=edge)
 
 
 def fingerprint(folder: Path) -> str:

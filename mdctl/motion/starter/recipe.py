@@ -29,7 +29,14 @@ from mdctl.motion.schedule import Schedule
 from mdctl.motion.starter import parts
 from mdctl.motion.starter.muon import Muon
 
-BOOTCAMP = 1000
+CURRICULUM = ((700, 1), (950, 2), (1100, 4))
+"""Until which step how many of the motions are shown.
+
+One direction first: where a subject is then follows from the frame's number alone, and the network learns to count
+frames. Then its opposite: only the word tells them apart. All seven at once taught neither in 500 steps.
+"""
+
+BOOTCAMP = 1500
 """Steps on clips in which almost all noise levels are those where motion is decided."""
 
 Loss = Callable[[int, range], Tensor]
@@ -281,6 +288,12 @@ def _level(chance: np.random.Generator, step: int, moving: bool) -> float:
     return float(1 - chance.random() ** 2) % 1
 
 
+def _shown(by_motion: list[list[int]], step: int) -> list[int]:
+    """The clips of the bank that are shown at this step."""
+    motions = next((motions for until, motions in CURRICULUM if step <= until), len(by_motion))
+    return [place for places in by_motion[:motions] for place in places]
+
+
 def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, rate: float) -> None:
     """Teach appearance on single `frames`, or motion on whole `clips` from where the frames ended."""
     moving = stage == "clips"
@@ -288,12 +301,16 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
     if moving:
         model.load_state_dict(Store(work, "frames").load("averaged"))
     bank, tokenizer, schedule = load_bank(work), parts.new_tokenizer(), Schedule(dict(parts.new_scheduler().config))
+    everything = range(len(bank.captions))
+    by_motion = [
+        [place for place, (_, name) in enumerate(bank.captions) if name == motion] for motion in world.BASE_MOTIONS
+    ]
 
     def loss(step: int, places: range) -> Tensor:
         clean, noise, moments, prompts = [], [], [], []
         for place in places:
             chance = rng(stage, step, place)
-            index = int(chance.integers(len(bank.captions)))
+            index = int(chance.choice(_shown(by_motion, step) if moving else everything))
             frames = slice(None) if moving else [int(chance.integers(world.NUM_FRAMES))]
             draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
             mean, std = bank.mean[index][:, frames].float(), bank.std[index][:, frames].float()

@@ -1,0 +1,273 @@
+"""The course of a training: load what is given, learn, keep what is learned, and stop when a signal asks for it."""
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdctl.cli.face import TrainView, face
+from mdctl.cli.signals import Request, polite
+from mdctl.cli.start import quoted
+from mdctl.errors import BadInput, MdctlError, NotFound
+from mdctl.settings import Shape, TrainSettings, from_table, to_table
+from mdctl.workspace import atomic, locations, weights
+from mdctl.workspace.project import Project
+from mdctl.workspace.records import ClipRecord
+from mdctl.workspace.runs import Change, Run
+from mdctl.workspace.saves import Save
+
+if TYPE_CHECKING:
+    from mdctl.media.ffmpeg import Frames
+    from mdctl.motion.backbone import Backbone
+    from mdctl.motion.dataset import Samples
+    from mdctl.motion.training import TrainState, TrainStep
+
+SAVE_EVERY_S = 60.0
+
+
+@dataclass(frozen=True)
+class End:
+    """How a training ended."""
+
+    status: str
+    """`done`, `paused` or `nothing_to_do`."""
+
+    save: Save
+    seconds: float = 0.0
+    exit_code: int = 0
+
+
+def follow(project: Project, run: Run, device_name: str) -> End:
+    """Load what is given, learn, keep what is learned; a signal may end it early."""
+    from mdctl.motion import device as machine
+
+    card, folder = weights.find(run.settings["model"]["name"])
+    if weights.fingerprint(folder) != run.settings["model"]["fingerprint"]:
+        raise BadInput(
+            f"the base model '{card.name}' is not the one that run {run.id} began with.",
+            saved=f"its saves up to step {run.step} are untouched.",
+            fix=f"bring the old one back, or mdctl train {project.name} --fresh",
+            code="MD-MODEL-CHANGED",
+        )
+    settings = from_table(TrainSettings, run.settings["train"], "run.toml: train")
+    device = machine.choose(device_name)
+    threads = machine.settle(settings.threads, settings.deterministic)
+    face().event(
+        run.note("plan", settings=run.settings["train"], resume_from=run.step, device=machine.describe(device))
+    )
+    title = f"{project.name} · {card.name} · seed {settings.seed}"
+
+    with polite(_told) as request:
+        settings, backbone, samples, state = _prepare(project, run, settings, folder, device, threads)
+        began, first = time.monotonic(), state.number
+        assert settings.steps is not None
+        with face().training(title, machine.describe(device), settings.steps) as view:
+            try:
+                _learn(run, state, settings, _steps(backbone, state, samples, settings), view, request, device)
+            except MdctlError as fault:
+                fault.saved = fault.saved or _safe_so_far(run)
+                raise
+        saved = run.saves()[-1]
+    if state.number < settings.steps:
+        face().event(
+            run.note(
+                "interrupted", signal=request.signal.name if request.signal else "", step=state.number, resumable=True
+            )
+        )
+        face().done(
+            f"Paused at step {state.number} of {settings.steps}; it is saved.",
+            [f"mdctl train {project.name}     goes on"],
+        )
+        return End("paused", saved, time.monotonic() - began, request.exit_code)
+    if project.record.model == "auto":
+        project.set("model", card.name)
+    took = _long(time.monotonic() - began)
+    skipped = f" {sum(state.skipped.values())} updates were not finite and left out." if state.skipped else ""
+    face().done(
+        f"Trained '{project.name}' in {took}: {state.number - first} steps, final save verified.{skipped}",
+        [f"mdctl gen {project.name} {quoted(_example(project))}"],
+    )
+    return End("done", saved, time.monotonic() - began)
+
+
+def _prepare(
+    project: Project, run: Run, settings: TrainSettings, folder: Path, device: Any, threads: int
+) -> "tuple[TrainSettings, Backbone, Samples, TrainState]":
+    from mdctl.motion import device as machine
+    from mdctl.motion import families, lora, training
+
+    precision = machine.choose_precision(settings.precision, device)
+    backbone = families.load(folder, device, machine.DTYPES[precision])
+    recompute = device.type != "cpu" if settings.recompute is None else settings.recompute
+    if recompute:
+        backbone.recompute()
+    widest = lora.widest_rank(backbone.network, backbone.layers)
+    rank = settings.rank or min(32, widest)
+    if rank > widest:
+        raise BadInput(
+            f"a rank of {rank} is more than this model can take.",
+            why=f"its narrowest adapted layer is {widest} wide.",
+            fix=f"mdctl train {project.name} --rank {widest}",
+            code="MD-SETTING",
+        )
+    settings = replace(settings, rank=rank, threads=threads, precision=precision, recompute=recompute)
+    run.settle("train", {"rank": rank, "threads": threads, "recompute": recompute})
+    samples = _encode(project, run, backbone, settings)
+    state = training.begin(backbone, len(samples), settings)
+    if save := run.latest(resumable=True, report=lambda change: _report(run, change)):
+        files = {name: save.read(name) for name in save.files}
+        state.restore(files, save.state, str(save.folder))
+        face().say(f"going on from step {state.number}")
+    return settings, backbone, samples, state
+
+
+def _encode(project: Project, run: Run, backbone: "Backbone", settings: TrainSettings) -> "Samples":
+    """Every clip's latents and prompt embeddings, from the cache where they are there."""
+    from mdctl.motion import dataset
+
+    shape = from_table(Shape, run.settings["clips"], "run.toml: clips")
+    samples = []
+    base = run.settings["model"]["fingerprint"]
+    with face().progress("encoding clips", len(project.clips)) as show:
+        for done, (clip, frozen) in enumerate(zip(project.clips, run.settings["clip"], strict=True), 1):
+            path, trim = _present(project, clip), frozen.get("trim")
+            key = dataset.cache_key(clip.sha256, base, *to_table(shape).values(), trim, settings.precision)
+            cached = locations.latents() / key
+            known = cached.read_bytes() if cached.is_file() else None
+            cut = partial(_cut, project, clip.name, path, shape, (trim[0], trim[1]) if trim else None)
+            posterior, file = dataset.encode(backbone, cut, known)
+            if file != known:
+                atomic.write(cached, file)
+            samples.append(dataset.Sample(posterior, backbone.embed([frozen["caption"]])))
+            show(done, "")
+            face().event(run.note("prepare", what="latents", done=done, of=len(project.clips)))
+    backbone.release_encoders()
+    return dataset.Samples(samples, settings.seed)
+
+
+def _cut(project: Project, name: str, path: Path, shape: Shape, trim: tuple[float, float] | None) -> "Frames":
+    """The window of a clip that the run learns from."""
+    from mdctl.media import clips as media
+
+    found = media.look(path, num_frames=shape.frames, fps=shape.fps, width=shape.width, height=shape.height, trim=trim)
+    if found.status == "left_out":
+        raise BadInput(
+            f"the clip '{name}' of '{project.name}' cannot be used like this.",
+            why=", ".join(found.reasons),
+            fix=(f"change [clips] in {project.folder / 'project.toml'}", f"mdctl train {project.name} --fresh"),
+        )
+    return media.cut(
+        path,
+        start_s=found.start_s,
+        fps=shape.fps,
+        num_frames=shape.frames,
+        width=shape.width,
+        height=shape.height,
+    )
+
+
+def _present(project: Project, clip: ClipRecord) -> Path:
+    path = project.path_of(clip)
+    if not path.is_file():
+        raise NotFound(
+            f"the clip '{clip.name}' of '{project.name}' is gone.",
+            why=str(path),
+            fix=f"mdctl new {project.name}-2 CLIPS... makes the project again",
+        )
+    return path
+
+
+def _steps(
+    backbone: "Backbone", state: "TrainState", samples: "Samples", settings: TrainSettings
+) -> "Iterator[TrainStep]":
+    from mdctl.motion import training
+
+    return training.train(backbone, state, samples, settings)
+
+
+def _learn(
+    run: Run,
+    state: "TrainState",
+    settings: TrainSettings,
+    steps: "Iterator[TrainStep]",
+    view: TrainView,
+    request: Request,
+    device: Any,
+) -> None:
+    """Follow the steps, show and note each, and save when it is due, at the end, and when asked to stop."""
+    from mdctl.motion import device as machine
+
+    assert settings.steps is not None
+    recent: deque[float] = deque(maxlen=50)
+    before = last_save = time.monotonic()
+    saved = state.number
+    for step in steps:
+        now = time.monotonic()
+        recent.append(now - before)
+        pace = statistics.median(recent)
+        record = run.note(
+            "step",
+            step=step.number,
+            of=step.of,
+            loss={"motion": step.temporal_loss, "appearance": step.spatial_loss},
+            s_per_step=round(pace, 3),
+            memory_gb=round(machine.memory_gb(device), 2),
+            eta_s=round(pace * (step.of - step.number)),
+        )
+        face().event(record)
+        view.step(record)
+        for name in step.skipped:
+            view.remark(f"step {step.number}: the gradient of {name} was not finite and was left out")
+        due = step.number % settings.save_every == 0 or now - last_save > SAVE_EVERY_S
+        if due or request or step.number == settings.steps:
+            _keep(run, state, settings, view)
+            saved, last_save = step.number, time.monotonic()
+        before = time.monotonic()
+        if request:
+            break
+    if saved != state.number or not run.saves():
+        _keep(run, state, settings, view)
+
+
+def _keep(run: Run, state: "TrainState", settings: TrainSettings, view: TrainView) -> None:
+    began = time.monotonic()
+    files = state.files(run.settings["model"]["fingerprint"], settings.objective)
+    save = run.keep(state.number, files, state.record())
+    seconds = round(time.monotonic() - began, 3)
+    face().event(run.note("save", step=save.step, path=str(save.folder), sha256=save.sha256, seconds=seconds))
+    view.saved(save.step)
+
+
+def _report(run: Run, change: Change) -> None:
+    face().event(run.note("changed", **change))
+    face().warn(damage(change))
+
+
+def damage(change: Change) -> str:
+    """What `Run.latest` found wrong with a save, and what is done about it, as a sentence."""
+    then = f"step {change['to']} is used" if change["to"] else "no earlier one can be used"
+    return f"the save of step {change['from']} is damaged ({change['why']}); {then}."
+
+
+def _told(request: Request) -> None:
+    face().say("Stopping after this step and saving (Ctrl-C again quits now and keeps the last save).")
+
+
+def _safe_so_far(run: Run) -> str:
+    if not run.step:
+        return "nothing yet: it stopped before its first save."
+    return f"the save of step {run.step} is good, and mdctl train {run.project} goes on from there."
+
+
+def _example(project: Project) -> str:
+    subject, caption = project.record.subject, project.record.caption
+    return caption.replace(subject, "a monkey", 1) if subject else f"a monkey {caption}"
+
+
+def _long(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,413 @@
+"""`train`: what is learned is kept, what was begun goes on, and nothing is lost when something breaks."""
+
+import json
+import resource
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from stage import QUICK, SMALL, Mdctl, Play
+
+from mdctl.workspace import locations
+from mdctl.workspace.project import Project
+from mdctl.workspace.runs import Run
+from mdctl.workspace.saves import Save
+
+Hold = Callable[[Path], None]
+
+
+def adapters(save: Save) -> dict[str, str]:
+    """The hashes of what was learned."""
+    return {name: entry.sha256 for name, entry in save.manifest.items() if name.endswith("l.safetensors")} | {
+        name: entry.sha256 for name, entry in save.manifest.items() if name.startswith("spatial")
+    }
+
+
+def spoil(save: Save) -> None:
+    """Turn one bit of what was learned."""
+    path = save.folder / "temporal.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+# --- Learning
+
+
+def test_the_last_save_is_the_result(mdctl: Mdctl, fresh: Project) -> None:
+    """Lines on stderr tell the losses, stdout is the folder of the last save, and the next command is offered."""
+    said = mdctl("train", "golf", "--steps", "3", *QUICK)
+    (run,) = fresh.runs()
+    assert (said.code, said.lines) == (0, [str(run.saves()[-1].folder)])
+    assert "golf step 3/3 100% motion" in said.err
+    assert "saved=3" in said.err
+    assert 'mdctl gen golf "a monkey is walking"' in said.err
+    assert run.finished
+    assert "\x1b" not in said.err
+
+
+def test_quiet(mdctl: Mdctl, fresh: Project) -> None:
+    """With -q there is the path and nothing else."""
+    said = mdctl("train", "golf", "--steps", "1", *QUICK, "-q")
+    assert (said.code, len(said.lines), said.err) == (0, 1, "")
+
+
+def test_json_lines(mdctl: Mdctl, fresh: Project) -> None:
+    """Every line is a record, they are numbered, the last is the result, and the log of the run holds them too."""
+    said = mdctl("--json", "train", "golf", "--steps", "3", *QUICK)
+    assert said.code == 0
+    assert [record["seq"] for record in said.records] == list(range(1, len(said.records) + 1))
+    events = [record["event"] for record in said.records]
+    assert events == ["plan", "prepare", "prepare", "step", "step", "save", "step", "save", "result"]
+    steps = [record for record in said.records if record["event"] == "step"]
+    assert [(record["step"], record["of"]) for record in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert all({"motion", "appearance"} == set(record["loss"]) and record["eta_s"] >= 0 for record in steps)
+    (run,) = fresh.runs()
+    result = said.records[-1]
+    assert (result["status"], result["step"], result["project"]) == ("done", 3, "golf")
+    assert result["paths"] == [str(run.saves()[-1].folder)]
+    logged = [{**record, "seq": 0} for record in run.events()]
+    assert logged == [{**record, "seq": 0} for record in said.records[:-1]]
+    assert {record["run"] for record in said.records[:-1]} == {run.id}
+
+
+def test_everything_is_frozen(run: Run, golf: Project, model: Path) -> None:
+    """A run keeps each setting that its result hangs on, and which model and clips it had."""
+    frozen = run.settings
+    assert frozen["model"]["name"] == str(model)
+    assert frozen["clips"] == {"frames": 4, "fps": 8, "width": 32, "height": 32}
+    assert {"steps", "rank", "learning_rate", "weight_decay", "seed", "threads", "recompute"} <= set(frozen["train"])
+    assert [clip["sha256"] for clip in frozen["clip"]] == [clip.sha256 for clip in golf.clips]
+    assert {clip["caption"] for clip in frozen["clip"]} == {"a red square is walking"}
+
+
+def test_settings_come_from_flag_project_and_template(
+    mdctl: Mdctl, fresh: Project, template: Callable[[str, str], str]
+) -> None:
+    """A flag wins over the project's own setting, that over the template, and that over what is built in."""
+    template("mine", "[train]\nsteps = 9\nrank = 1\nseed = 7\nlearning_rate = 0.25\n")
+    fresh.set("train.rank", 2)
+    fresh.set("train.seed", 8)
+    said = mdctl("--json", "train", "golf", "-n", "--template", "mine", "--seed", "9")
+    settings = json.loads(said.out)["train"]
+    assert [settings[key] for key in ("steps", "rank", "seed", "learning_rate", "dropout")] == [9, 2, 9, 0.25, 0.1]
+
+
+def test_a_dry_run_writes_nothing(mdctl: Mdctl, golf: Project, home: Path, unchanged: Hold) -> None:
+    """With -n settings are shown, of the run that would go on or of a new one, and refused as they would be."""
+    unchanged(home)
+    said = mdctl("train", "golf", "-n")
+    assert said.code == 0
+    assert "trained · 6" in said.out
+    assert "rank\t2" in said.out
+    assert "a new one" in mdctl("train", "golf", "-n", "--fresh").out
+    assert mdctl("train", "golf", "-n", "--seed", "5").code == 4
+
+
+# --- Going on
+
+
+def test_a_finished_run_has_nothing_to_do(mdctl: Mdctl, golf: Project, run: Run, unchanged: Hold) -> None:
+    """The same line again gives the same save and changes nothing."""
+    unchanged(golf.folder)
+    for line in (["train", "golf"], ["train", "golf", "--steps", "6", *QUICK], ["train", "golf", "--steps", "3"]):
+        said = mdctl("--json", *line)
+        assert (said.code, said.records[-1]["status"]) == (0, "nothing_to_do")
+        assert said.records[-1]["paths"] == [str(run.saves()[-1].folder)]
+
+
+def test_more_steps_extend_it(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """A finished run goes on where it stopped when more steps are asked for."""
+    said = mdctl("--json", "train", "golf", "--steps", "7")
+    assert said.code == 0
+    assert [record["step"] for record in said.records if record["event"] == "step"] == [7]
+    assert [found.id for found in golf.runs()] == [run.id]
+    assert Run(run.folder).status == "trained · 7"
+
+
+@pytest.mark.parametrize(
+    ("flags", "difference"),
+    [
+        (("--seed", "3"), "seed: 0 in the run, 3 now"),
+        (("--rank", "4"), "rank: 2 in the run, 4 now"),
+        (("--model", "starter"), "in the run, starter now"),
+        (("--template", "draft"), "template: none in the run, draft now"),
+        (("--shared-spatial",), "shared_spatial: False in the run, True now"),
+    ],
+)
+def test_other_settings_are_refused(
+    mdctl: Mdctl, golf: Project, unchanged: Hold, flags: tuple[str, ...], difference: str
+) -> None:
+    """What would make it another run is listed, and nothing happens."""
+    unchanged(golf.folder)
+    said = mdctl("train", "golf", *flags)
+    assert said.code == 4
+    assert difference in said.err
+    assert "mdctl train golf --fresh" in said.err
+    assert "MD-RUN-DIFFERS" in said.err
+
+
+def test_a_fresh_run_leaves_the_old_one(mdctl: Mdctl, golf: Project, run: Run, unchanged: Hold) -> None:
+    """With --fresh a new run begins beside the old one."""
+    unchanged(run.folder)
+    assert mdctl("train", "golf", "--fresh", "--steps", "1", "--seed", "3", *QUICK).code == 0
+    assert [found.status for found in golf.runs()] == ["trained · 6", "trained · 1"]
+
+
+def test_fewer_steps_than_an_unfinished_run_has(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """An unfinished run keeps its goal."""
+    run.extend(20)
+    said = mdctl("train", "golf", "--steps", "10")
+    assert said.code == 4
+    assert "steps: 20 in the run, 10 now" in said.err
+    assert "its saves up to step 6 are untouched" in said.err
+
+
+def test_a_run_without_a_save_binds_nobody(mdctl: Mdctl, fresh: Project) -> None:
+    """When the first try could not begin, the next one may be made with other settings."""
+    said = mdctl("train", "golf", "--steps", "1", "--rank", "9", "--threads", "1")
+    assert said.code == 4
+    assert "a rank of 9 is more than this model can take" in said.err
+    assert "mdctl train golf --rank 8" in said.err
+    assert mdctl("train", "golf", "--steps", "1", "--rank", "8", "--threads", "1").code == 0
+    assert [found.status for found in fresh.runs()] == ["new", "trained · 1"]
+
+
+def test_a_trim_is_frozen_too(mdctl: Mdctl, golf: Project, run: Run, films: Path) -> None:
+    """An edit of the clips between two stretches of a run does not change what it learns from."""
+    assert mdctl("train", "golf", "--steps", "8").code == 0
+    straight = adapters(run.saves()[-1])
+    shutil.rmtree(run.saves()[-1].folder)
+    path = golf.folder / "clips.toml"
+    path.write_text(path.read_text().replace('caption = ""', 'caption = "other"\ntrim = [0.5, 1.5]'))
+    assert mdctl("train", "golf").code == 0
+    assert adapters(run.saves()[-1]) == straight
+
+
+# --- What is damaged or missing
+
+
+def test_a_damaged_save_is_passed_over(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """The one before is used, that is said, and the result is what it would have been (H10)."""
+    newest = run.saves()[-1]
+    straight = adapters(newest)
+    spoil(newest)
+    run.extend(7)
+    said = mdctl("--json", "train", "golf")
+    assert said.code == 0
+    assert [record["step"] for record in said.records if record["event"] == "step"] == [5, 6, 7]
+    (changed,) = [record for record in said.records if record["event"] == "changed"]
+    assert (changed["what"], changed["from"], changed["to"]) == ("save", 6, 4)
+    (warning,) = [record for record in said.records if record["event"] == "warning"]
+    assert "step 6 is damaged" in warning["text"]
+    assert "step 4 is used" in warning["text"]
+    assert list(run.folder.glob("ckpt/.damaged-*"))
+    (again,) = [save for save in run.saves() if save.step == 6]
+    assert adapters(again) == straight
+
+
+def test_a_missing_save_is_told(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """A newest save that somebody deleted is missed, and the one before is used."""
+    shutil.rmtree(run.saves()[-1].folder)
+    said = mdctl("train", "golf")
+    assert said.code == 0
+    assert "the save of step 6 is damaged (it is missing); step 4 is used" in said.err
+    assert run.step == 6
+
+
+@pytest.mark.parametrize("command", [("train", "golf"), ("gen", "golf", "a monkey")])
+def test_all_saves_damaged(mdctl: Mdctl, golf: Project, run: Run, command: tuple[str, ...]) -> None:
+    """It stops, tells what is wrong, and never begins again at step 0 by itself (H10)."""
+    for save in run.saves():
+        spoil(save)
+    run.extend(9)
+    said = mdctl(*command)
+    assert said.code == 3
+    assert "no save left that can be used" in said.err
+    assert "mdctl train golf --fresh" in said.err
+    assert said.out == ""
+    assert mdctl(*command).code == 3
+    assert [found.id for found in golf.runs()] == [run.id]
+    assert not run.saves()
+
+
+def test_a_full_disk_during_a_save(mdctl: Mdctl, play: Play, golf: Project, run: Run) -> None:
+    """It is told so, the save before stays, and the same line goes on to the same result (I1)."""
+    assert mdctl("train", "golf", "--steps", "8").code == 0
+    straight = adapters(run.saves()[-1])
+    shutil.rmtree(run.folder)
+    assert mdctl("train", "golf", "--steps", "6", *QUICK).code == 0
+
+    # No file may grow beyond 20 kB from now on: the log may, a save may not.
+    tight = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    played = play("train", "golf", "--steps", "8", before=tight)
+    assert played.wait() == 7, played.err
+    assert "the disk is full" in played.err
+    assert "saved  the save of step 6 is good" in played.err
+    assert "Traceback" not in played.err
+    again = golf.runs()[-1]
+    assert again.step == 6
+    assert not list(again.folder.glob("ckpt/.tmp-*"))
+    assert mdctl("train", "golf").code == 0
+    assert adapters(again.saves()[-1]) == straight
+
+
+def test_a_full_disk_before_the_first_save(play: Play, fresh: Project) -> None:
+    """When nothing was saved yet, that is what is said."""
+    tight = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    played = play("train", "golf", "--steps", "2", *QUICK, before=tight)
+    assert played.wait() == 7
+    assert "it stopped before its first save" in played.err
+
+
+# --- Bad input
+
+
+def test_an_unknown_project(mdctl: Mdctl, golf: Project) -> None:
+    """The name that was meant is offered."""
+    said = mdctl("train", "glof")
+    assert said.code == 3
+    assert "did you mean 'golf'?" in said.err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("[train]\nlerning_rate = 1e-3", "golf/project.toml: train has no setting 'lerning_rate'"),
+        ("[train]\nrank = 'wide'", "rank = 'wide' cannot be used"),
+        ("[train]\nrank = true", "rank = True cannot be used"),
+        ("[train]\nlearning_rate = nan", "is not a finite number"),
+        ("[trian]\nrank = 2", "there is no key 'trian'"),
+        ("[train", "project.toml, line"),
+        ("[train]\nseed = 99999999999999999999999", "too large"),
+        ("[clips]\nwidth = 33", "width = 33 cannot be used"),
+    ],
+)
+def test_a_project_that_says_what_cannot_be(
+    mdctl: Mdctl, fresh: Project, unchanged: Hold, line: str, words: str
+) -> None:
+    """What the user wrote is refused by name, and left as it is."""
+    path = fresh.folder / "project.toml"
+    path.write_text(path.read_text().replace("[clips]", f"{line}\n" if "[clips]" in line else f"{line}\n\n[clips]"))
+    unchanged(fresh.folder)
+    said = mdctl("train", "golf", "--steps", "1")
+    assert said.code == 4
+    assert words in said.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (("--steps", "0"), 4, "train.steps = 0"),
+        (("--lr", "nan"), 4, "train.learning_rate = nan"),
+        (("--lr", "7"), 4, "train.learning_rate = 7.0"),
+        (("--seed", "-1"), 4, "train.seed = -1"),
+        (("--rank", "wide"), 2, "--rank"),
+        (("--device", "abacus"), 2, "'abacus' is not one of 'auto'"),
+        (("--template", "nothing-like-it"), 4, "there is no template"),
+        (("--model", "zeroscope"), 8, "hf download cerspense/zeroscope_v2_576w --include"),
+        (("--model", "org/name@" + "0" * 40), 8, f"hf download org/name --revision {'0' * 40}"),
+        (("--model", "./nowhere"), 3, "no base model"),
+    ],
+)
+def test_refusals(mdctl: Mdctl, fresh: Project, unchanged: Hold, flags: tuple[str, ...], code: int, words: str) -> None:
+    """Each has its exit code and says what to do, and no run is made."""
+    unchanged(fresh.folder)
+    said = mdctl("train", "golf", *flags)
+    assert (said.code, said.out) == (code, "")
+    assert words in said.err
+    assert fresh.runs() == []
+
+
+def test_the_pull_line_says_where_to(mdctl: Mdctl, fresh: Project) -> None:
+    """The command that gets a model brings safetensors to where mdctl looks for them."""
+    said = mdctl("train", "golf", "--model", "modelscope")
+    assert f"--include '*.safetensors' --local-dir {locations.models() / 'modelscope'}" in said.err
+    assert ".bin" not in said.err
+
+
+def damaged(model: Path, folder: Path, how: str) -> Path:
+    """A copy of the tiny model with something wrong."""
+    if how == "empty":
+        folder.mkdir()
+        return folder
+    shutil.copytree(model, folder)
+    config = folder / "unet" / "config.json"
+    if how == "class":
+        config.write_text(config.read_text().replace("UNet3DConditionModel", "UNet2DConditionModel"))
+    elif how == "list":
+        config.write_text("[]")
+    elif how == "pickle":
+        (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+        (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04.")
+    elif how == "cut":
+        weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:5000])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "words"),
+    [
+        ("empty", 4, "no text-to-video model"),
+        ("class", 4, "UNet2DConditionModel"),
+        ("list", 4, "no text-to-video model"),
+        ("pickle", 10, "safetensors"),
+        ("cut", 10, "cannot be loaded"),
+    ],
+)
+def test_a_wrong_model_folder(
+    mdctl: Mdctl, fresh: Project, model: Path, tmp_path: Path, how: str, code: int, words: str
+) -> None:
+    """Empty, of another class, unreadable, pickled, cut off: each is told, and the right one can be used then (E5)."""
+    said = mdctl("train", "golf", "--steps", "1", "--model", str(damaged(model, tmp_path / "bad", how)), *QUICK)
+    assert said.code == code
+    assert words in said.err
+    assert "Traceback" not in said.err
+    assert mdctl("train", "golf", "--steps", "1", *QUICK).code == 0
+
+
+def test_the_model_has_changed(mdctl: Mdctl, films: Path, model: Path, tmp_path: Path) -> None:
+    """A run goes on with the model it began with, or not at all; a video neither."""
+    mine = shutil.copytree(model, tmp_path / "mine")
+    assert mdctl("new", "golf", str(films / "walk.mp4"), "--model", str(mine), *SMALL).code == 0
+    assert mdctl("train", "golf", "--steps", "1", *QUICK).code == 0
+    config = mine / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace("0.012", "0.013"))
+    said = mdctl("train", "golf", "--steps", "2")
+    assert said.code == 4
+    assert "MD-MODEL-CHANGED" in said.err
+    assert "its saves up to step 1 are untouched" in said.err
+    said = mdctl("gen", "golf", "a monkey")
+    assert said.code == 4
+    assert "MD-MODEL-CHANGED" in said.err
+    shutil.rmtree(mine)
+    assert mdctl("train", "golf").code == 3
+    assert mdctl("gen", "golf", "a monkey").code == 3
+
+
+def test_a_clip_that_is_gone(mdctl: Mdctl, fresh: Project) -> None:
+    """It is named."""
+    fresh.path_of(fresh.clips[0]).unlink()
+    said = mdctl("train", "golf", "--steps", "1", *QUICK)
+    assert said.code == 3
+    assert "the clip 'walk.mp4' of 'golf' is gone" in said.err
+
+
+def test_a_clip_that_is_too_short_by_now(mdctl: Mdctl, fresh: Project) -> None:
+    """Settings that were changed after `new` may ask for more frames than there are."""
+    fresh.set("clips.frames", 99)
+    said = mdctl("train", "golf", "--steps", "1", *QUICK)
+    assert said.code == 4
+    assert "the clip 'walk.mp4' of 'golf' cannot be used like this" in said.err
+    assert "too short" in said.err
+
+
+def test_somebody_else_trains_it(mdctl: Mdctl, golf: Project) -> None:
+    """The holder is named (H6)."""
+    with golf.locked("train"):
+        said = mdctl("train", "golf", "--steps", "9")
+    assert said.code == 6
+    assert "golf is being trained by pid" in said.err
