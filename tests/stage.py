@@ -184,3 +184,25 @@ def tree(folder: Path) -> dict[str, bytes | None]:
         for path in sorted(folder.rglob("*"))
         if ".locks" not in path.parts
     }
+
+
+# --- What may be wrong with the place where mdctl plays; `before=` runs one of these in the process.
+
+
+def deaf_stdout() -> None:
+    """Nobody reads stdout any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 1)
+
+
+def slow_saves() -> None:
+    """It takes a minute until a save is on disk for certain."""
+    sync = os.fsync
+
+    def slow(descriptor: int) -> None:
+        if "/ckpt/" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            time.sleep(60)
+        sync(descriptor)
+
+    os.fsync = slow

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mdctl.errors import BadInput
 from mdctl.settings import Settings, from_table
 from mdctl.workspace import presets
 from mdctl.workspace.project import Project
@@ -27,6 +28,11 @@ def resolve(kind: type[Settings], table: str, sources: list[tuple[str, Table]]) 
     """One frozen record of settings out of its sources; each is checked by itself, so that the error names it."""
     merged: dict[str, Any] = {}
     for source, values in sources:
-        from_table(kind, values, table if source == "flag" else f"{source}: {table}")
+        try:
+            from_table(kind, values, table if source == "flag" else f"{source}: {table}")
+        except BadInput as fault:
+            if source != "flag" and source not in fault.what:
+                fault.why = f"{source}: {fault.why}"
+            raise
         merged |= values
     return from_table(kind, merged, table)

@@ -73,7 +73,7 @@ def gen(
     size: options.Size = None,
     fps: options.Fps = None,
     checkpoint: Annotated[str | None, typer.Option(help="Which save: last, or its step.", show_default="last")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE|DIR", help="Where to put it.")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE|DIR/", help="Where to put it.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Move a file of that name to the trash first.")] = False,
     container: Annotated[
         Literal["mp4", "gif", "webp"] | None, typer.Option("--format", help="File format.", show_default="mp4")
@@ -81,6 +81,7 @@ def gen(
     template: options.Template = None,
     device: options.Device = "auto",
     precision: options.Precision = None,
+    threads: options.Threads = None,
     dry_run: options.DryRun = False,
 ) -> int:
     """Put the learned motion on whatever the prompt names.
@@ -115,7 +116,7 @@ def gen(
         )
         return 0
     seeds = range(first, first + count)
-    paths = [str(video.path) for video in make(project, run, save, words, settings, seeds, target, device)]
+    paths = [str(video.path) for video in make(project, run, save, words, settings, seeds, target, device, threads)]
     face().done(f"{count} video{'s' * (count != 1)} of '{name}'.", [_stronger(name, words, first, settings.strength)])
     face().result(paths, {"project": name, "run": run.id})
     return 0
@@ -149,12 +150,13 @@ def make(
     seeds: range,
     target: Target,
     device_name: str,
+    threads: int | None = None,
 ) -> Iterator[Video]:
     """Load the model and the save once, then make and keep one video for each seed."""
     from mdctl.motion import dataset, sampling
 
     with locks.reader(save.folder):
-        backbone, adapters, made_with = _load(project, run, save, settings, device_name)
+        backbone, adapters, made_with = _load(project, run, save, settings, device_name, threads)
         shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
         for text, verb in ((prompt, "prompt"), (settings.negative, "negative prompt")):
             if unread := backbone.unread(_readable(text)):
@@ -221,15 +223,20 @@ def _readable(text: str) -> str:
 def find_save(project: Project, checkpoint: str | None) -> tuple[Run, Save]:
     """The run and its save to use: of the newest run that has one, the last or the one of this step."""
     began = [run for run in project.runs() if any((run.folder / "ckpt").glob("*"))]
-    save = began[-1].latest(report=_damaged) if began else None
-    if save is None:
-        raise NotFound(f"'{project.name}' is not trained yet.", fix=f"mdctl train {project.name}", code="MD-UNTRAINED")
+    untrained = NotFound(
+        f"'{project.name}' is not trained yet.", fix=f"mdctl train {project.name}", code="MD-UNTRAINED"
+    )
+    if not began:
+        raise untrained
     run = began[-1]
-    if checkpoint in (None, "last"):
+    steps = {str(save.step): save for save in run.saves()}
+    if checkpoint in (None, "last") or not steps:
+        save = run.latest(report=_damaged)
+        if save is None:
+            raise untrained
         if not run.finished:
             face().say(f"'{project.name}' is {run.status}; step {save.step} is used.")
         return run, save
-    steps = {str(save.step): save for save in run.saves()}
     if checkpoint not in steps:
         raise NotFound(
             f"'{project.name}' has no save '{safe(checkpoint or '', 40)}'.",
@@ -252,11 +259,11 @@ def settled(asked: SampleSettings, run: Run) -> SampleSettings:
     card, _ = weights.find(run.settings["model"]["name"])
     return SampleSettings(
         steps=asked.steps,
-        guidance=asked.guidance if asked.guidance is not None else card.guidance,
-        strength=asked.strength,
+        guidance=float(card.guidance if asked.guidance is None else asked.guidance),
+        strength=float(asked.strength),
         negative=asked.negative,
         frames=asked.frames or shape["frames"],
-        fps=asked.fps or shape["fps"],
+        fps=float(asked.fps or shape["fps"]),
         width=asked.width or shape["width"],
         height=asked.height or shape["height"],
         precision=asked.precision,
@@ -264,7 +271,7 @@ def settled(asked: SampleSettings, run: Run) -> SampleSettings:
 
 
 def _load(
-    project: Project, run: Run, save: Save, settings: SampleSettings, device_name: str
+    project: Project, run: Run, save: Save, settings: SampleSettings, device_name: str, threads: int | None
 ) -> "tuple[Backbone, Adapters, dict[str, Any]]":
     """The base model with the motion laid into it, checked to belong together, and what a video is made with then."""
     from mdctl.motion import device as machine
@@ -282,7 +289,7 @@ def _load(
             code="MD-MODEL-CHANGED",
         )
     device = machine.choose(device_name)
-    machine.settle(None, deterministic=False)
+    used = machine.settle(threads, deterministic=False)
     precision = machine.choose_precision(settings.precision, device)
     backbone = families.load(folder, device, machine.DTYPES[precision])
     adapters = lora.Adapters(backbone.network, backbone.layers, [lora.TEMPORAL], said.rank)
@@ -290,6 +297,7 @@ def _load(
     made_with = {
         "model": {"name": card.name, "fingerprint": said.base},
         "device": machine.describe(device),
+        "threads": used,
         "precision": precision,
         **_versions(),
     }
@@ -303,15 +311,16 @@ def _versions() -> dict[str, str]:
     return {"mdctl": __version__, **{name: version(name) for name in names}}
 
 
-def _target(output: Path | None, container: Literal["mp4", "gif", "webp"] | None, count: int, force: bool) -> Target:
-    if output is None:
+def _target(wanted: str | None, container: Literal["mp4", "gif", "webp"] | None, count: int, force: bool) -> Target:
+    if wanted is None:
         return Target(None, None, container or "mp4")
-    if output.is_dir() or str(output).endswith(("/", "\\")):
+    output = Path(wanted)
+    if output.is_dir() or wanted.endswith(("/", os.sep)):
         return Target(output, None, container or "mp4")
     suffix = output.suffix.lower().removeprefix(".")
     if suffix not in ("mp4", "gif", "webp") or (container and container != suffix):
         raise UsageFault(
-            f"'{safe(str(output), 200)}' says no format that can be written.", fix="-o video.mp4, .gif or .webp"
+            f"'{safe(wanted, 200)}' says no format that can be written.", fix="-o video.mp4, .gif, .webp, or a FOLDER/"
         )
     if count > 1:
         raise UsageFault(f"{count} videos do not fit into one file.", fix=f"-o {output.with_suffix('')}/")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mdctl import __version__
-from mdctl.cli import options
+from mdctl.cli import options, streams
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.learning import End, follow
@@ -44,7 +44,7 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run from nothing; old runs stay.")] = False,
     device: options.Device = "auto",
     precision: options.Precision = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all cores")] = None,
+    threads: options.Threads = None,
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="Repeatable to the bit on a GPU too.", show_default=False)
     ] = None,
@@ -73,7 +73,12 @@ def train(
         return _preview(project, flags, template, model, fresh)
     end = learn(project, flags, template, model, fresh=fresh, device=device)
     record = {"project": name, "status": end.status, "step": end.save.step, "seconds": round(end.seconds, 1)}
-    face().result([str(end.save.folder)], record)
+    try:
+        face().result([str(end.save.folder)], record)
+    except OSError:
+        if not end.exit_code:
+            raise
+        streams.mute_stdout()  # it has gone with its terminal, which is why the training was stopped
     return end.exit_code
 
 

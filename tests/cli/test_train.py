@@ -165,13 +165,28 @@ def test_fewer_steps_than_an_unfinished_run_has(mdctl: Mdctl, golf: Project, run
     assert "its saves up to step 6 are untouched" in said.err
 
 
-def test_a_run_without_a_save_binds_nobody(mdctl: Mdctl, fresh: Project) -> None:
-    """When the first try could not begin, the next one may be made with other settings."""
+def test_a_rank_that_is_too_large(mdctl: Mdctl, fresh: Project) -> None:
+    """The largest is told; a run that could not begin leaves nothing behind that would bind the next try."""
     said = mdctl("train", "golf", "--steps", "1", "--rank", "9", "--threads", "1")
     assert said.code == 4
     assert "a rank of 9 is more than this model can take" in said.err
     assert "mdctl train golf --rank 8" in said.err
+    assert fresh.runs() == []
     assert mdctl("train", "golf", "--steps", "1", "--rank", "8", "--threads", "1").code == 0
+
+
+def test_a_run_without_a_save_binds_nobody(mdctl: Mdctl, fresh: Project, model: Path) -> None:
+    """What was stopped before its first save goes on, or gives way to other settings."""
+    mdctl("train", "golf", "--steps", "1", *QUICK)
+    (run,) = fresh.runs()
+    shutil.rmtree(run.folder / "ckpt")
+    run.folder.joinpath("ckpt").mkdir()
+    run.folder.joinpath("events.jsonl").unlink()
+    assert mdctl("train", "golf", "--steps", "1", *QUICK).code == 0
+    assert [found.id for found in fresh.runs()] == [run.id]
+    shutil.rmtree(run.folder / "ckpt")
+    run.folder.joinpath("ckpt").mkdir()
+    assert mdctl("train", "golf", "--steps", "1", "--seed", "4", *QUICK).code == 0
     assert [found.status for found in fresh.runs()] == ["new", "trained · 1"]
 
 
@@ -282,7 +297,7 @@ def test_an_unknown_project(mdctl: Mdctl, golf: Project) -> None:
         ("[trian]\nrank = 2", "there is no key 'trian'"),
         ("[train", "project.toml, line"),
         ("[train]\nseed = 99999999999999999999999", "too large"),
-        ("[clips]\nwidth = 33", "width = 33 cannot be used"),
+        ("width = 33", "golf/project.toml: it has to be a multiple of 8"),
     ],
 )
 def test_a_project_that_says_what_cannot_be(
@@ -290,7 +305,8 @@ def test_a_project_that_says_what_cannot_be(
 ) -> None:
     """What the user wrote is refused by name, and left as it is."""
     path = fresh.folder / "project.toml"
-    path.write_text(path.read_text().replace("[clips]", f"{line}\n" if "[clips]" in line else f"{line}\n\n[clips]"))
+    old = "width = 32" if line.startswith("width") else "[clips]"
+    path.write_text(path.read_text().replace(old, line if old != "[clips]" else f"{line}\n\n[clips]"))
     unchanged(fresh.folder)
     said = mdctl("train", "golf", "--steps", "1")
     assert said.code == 4

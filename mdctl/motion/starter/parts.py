@@ -2,6 +2,7 @@
 
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from mdctl.media import world
@@ -59,9 +60,13 @@ def new_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def new_text_encoder() -> CLIPTextModel:
-    """A small CLIP text model over that vocabulary."""
+    """A small CLIP text model over that vocabulary.
+
+    Its words begin far apart. With the usual tiny embeddings the words of motions, which the frames do not need, had
+    come to mean the same before the clips asked for them, and no gradient could part them again.
+    """
     tokens = vocabulary()
-    return CLIPTextModel(
+    model = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokens),
             hidden_size=WIDTH,
@@ -75,6 +80,8 @@ def new_text_encoder() -> CLIPTextModel:
             eos_token_id=tokens.index("<end>"),
         )
     )
+    nn.init.normal_(model.get_input_embeddings().weight, std=0.18)
+    return model
 
 
 def new_vae() -> AutoencoderKL:

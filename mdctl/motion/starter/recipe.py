@@ -1,9 +1,9 @@
-"""How `starter` is made, from nothing: `python -m mdctl.motion.starter.recipe STAGE --work FOLDER`.
+"""How `starter` is made, from nothing: `python -m mdctl.motion.starter.recipe all --work FOLDER`.
 
-The stages follow one another: `vae`, `frames` (appearance, temporal layers left out), `clips` (motion), `export`.
-Each is resumable: the same line continues. For two processes that average their gradients, put
-`torchrun --nproc_per_node 2 -m` before the module. Every draw is keyed by (stage, step, place in the batch), so a
-run that was stopped equals one that was not, and the number of processes changes rounding only.
+The stages follow one another: `vae`; `bank`, clips that are encoded once; `frames` (appearance, the temporal layers
+left out); `clips` (motion); `export`. What is shown in them stands in `lessons.py`. Each stage is resumable: the same
+line goes on. For two processes that average their gradients, put `torchrun --nproc_per_node 2 -m` before the module.
+A run that was stopped equals one that was not, and the number of processes changes rounding only.
 """
 
 import argparse
@@ -26,26 +26,14 @@ from torch import Tensor, nn
 from mdctl.media import ffmpeg, world
 from mdctl.motion.families import unet3d
 from mdctl.motion.schedule import Schedule
-from mdctl.motion.starter import parts
+from mdctl.motion.starter import lessons, parts
 from mdctl.motion.starter.muon import Muon
 
-CURRICULUM = ((700, 1), (950, 2), (1100, 4))
-"""Until which step how many of the motions are shown.
-
-One direction first: where a subject is then follows from the frame's number alone, and the network learns to count
-frames. Then its opposite: only the word tells them apart. All seven at once taught neither in 500 steps.
-"""
-
-BOOTCAMP = 1500
-"""Steps on clips in which almost all noise levels are those where motion is decided."""
+STAGES = ("vae", "bank", "frames", "clips", "export")
+STEPS = {"vae": 2000, "frames": 1400, "clips": 2000}
 
 Loss = Callable[[int, range], Tensor]
 """From a step and this process's places in the batch to a mean loss."""
-
-
-def rng(stage: str, step: int, place: int) -> np.random.Generator:
-    """The source of chance for one example."""
-    return np.random.default_rng([sum(stage.encode()), step, place])
 
 
 # --- One loop for all stages.
@@ -146,7 +134,7 @@ def _share_gradients(params: Sequence[nn.Parameter], processes: int) -> None:
 def _frames(stage: str, step: int, places: range) -> tuple[Tensor, Tensor]:
     images, masks = [], []
     for place in places:
-        chance = rng(stage, step, place)
+        chance = lessons.rng(stage, step, place)
         scene = world.draw_scene(chance)
         path = world.track(str(chance.choice(list(world.BASE_MOTIONS))), chance)
         at = chance.integers(0, len(path.x))
@@ -196,27 +184,21 @@ class Bank:
     """Scene and motion of each clip."""
 
 
-def _captions(size: int) -> list[tuple[world.Scene, str, np.random.Generator]]:
-    found = []
-    for place in range(size):
-        chance = rng("bank", 0, place)
-        scene = world.draw_scene(chance)
-        found.append((scene, world.draw_motion(chance, scene.subject), chance))
-    return found
-
-
 def fill_bank(work: Path, size: int) -> None:
     """Render and encode `size` clips, this process's share of them."""
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    store = Store(work, f"bank-{rank}of{processes}")
+    if (store.folder / "step.json").exists():
+        return
     vae = trained_vae(work).eval()
     means, stds = [], []
-    for scene, motion, chance in _captions(size)[rank * size // processes : (rank + 1) * size // processes]:
+    for scene, motion, chance in lessons.clips(size)[rank * size // processes : (rank + 1) * size // processes]:
         frames, _ = world.render(scene, world.track(motion, chance))
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(pixels(frames)).latent_dist
         means.append(posterior.mean.float().transpose(0, 1).half())
         stds.append(posterior.std.float().transpose(0, 1).half())
-    Store(work, f"bank-{rank}of{processes}").save(0, {"clips": {"mean": torch.stack(means), "std": torch.stack(stds)}})
+    store.save(0, {"clips": {"mean": torch.stack(means), "std": torch.stack(stds)}})
 
 
 def load_bank(work: Path) -> Bank:
@@ -225,7 +207,7 @@ def load_bank(work: Path) -> Bank:
     tensors = [load_file(shard / "clips.safetensors") for shard in shards]
     mean, std = (torch.cat([t[name] for t in tensors]) for name in ("mean", "std"))
     scale = scaling_factor(mean)
-    return Bank(mean * scale, std * scale, [(scene, motion) for scene, motion, _ in _captions(len(mean))])
+    return Bank(mean * scale, std * scale, [(scene, motion) for scene, motion, _ in lessons.clips(len(mean))])
 
 
 def scaling_factor(mean: Tensor) -> float:
@@ -264,42 +246,14 @@ class Denoiser(nn.Module):
         return answer.float()
 
 
-def caption(scene: world.Scene, motion: str, chance: np.random.Generator, moving: bool) -> str:
-    """A prompt for a clip; now and then parts of it are left out, or unknown words stand in for the motion."""
-    if chance.random() < 0.1:
-        return ""
-    if not moving or chance.random() < 0.1:
-        unknown = " ".join(["zzz"] * int(chance.integers(0, 4)))
-        motion = " ".join(filter(None, ["is" if unknown and chance.random() < 0.3 else "", unknown]))
-    full = world.prompt(scene, motion)
-    return full.rsplit(" on a ", 1)[0] if chance.random() < 0.08 else full
-
-
-def _level(chance: np.random.Generator, step: int, moving: bool) -> float:
-    """A noise level in [0, 1).
-
-    Where a subject is shows through the noise of 16 frames below a level of about 0.95: its path is decided above it,
-    in the first two of thirty sampling steps. Clips are mostly seen there, at first nearly always.
-    """
-    if not moving:
-        return float(chance.random())
-    if chance.random() < (0.8 if step <= BOOTCAMP else 0.3):
-        return float(chance.uniform(0.9, 1))
-    return float(1 - chance.random() ** 2) % 1
-
-
-def _shown(by_motion: list[list[int]], step: int) -> list[int]:
-    """The clips of the bank that are shown at this step."""
-    motions = next((motions for until, motions in CURRICULUM if step <= until), len(by_motion))
-    return [place for places in by_motion[:motions] for place in places]
-
-
 def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, rate: float) -> None:
     """Teach appearance on single `frames`, or motion on whole `clips` from where the frames ended."""
     moving = stage == "clips"
     model = Denoiser().to(device)
     if moving:
         model.load_state_dict(Store(work, "frames").load("averaged"))
+        if not Store(work, stage).step():
+            lessons.name_motions(model.text_encoder)
     bank, tokenizer, schedule = load_bank(work), parts.new_tokenizer(), Schedule(dict(parts.new_scheduler().config))
     everything = range(len(bank.captions))
     by_motion = [
@@ -309,15 +263,15 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
     def loss(step: int, places: range) -> Tensor:
         clean, noise, moments, prompts = [], [], [], []
         for place in places:
-            chance = rng(stage, step, place)
-            index = int(chance.choice(_shown(by_motion, step) if moving else everything))
+            chance = lessons.rng(stage, step, place)
+            index = int(chance.choice(lessons.shown(by_motion, step) if moving else everything))
             frames = slice(None) if moving else [int(chance.integers(world.NUM_FRAMES))]
             draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
             mean, std = bank.mean[index][:, frames].float(), bank.std[index][:, frames].float()
             clean.append(mean + std * torch.randn(mean.shape, generator=draw))
             noise.append(torch.randn(mean.shape, generator=draw))
-            moments.append(int(schedule.num_timesteps * _level(chance, step, moving)))
-            prompts.append(caption(*bank.captions[index], chance, moving))
+            moments.append(int(schedule.num_timesteps * lessons.level(chance, step, moving)))
+            prompts.append(lessons.caption(*bank.captions[index], chance, moving))
         tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
         latents, eps, timesteps = torch.stack(clean).to(device), torch.stack(noise).to(device), torch.tensor(moments)
         noisy = schedule.add_noise(latents, eps, timesteps.to(device))
@@ -326,7 +280,8 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
             prediction: Tensor = model(noisy, timesteps.to(device), tokens)
         return (prediction - target).square().mean()
 
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained = list(model.parameters())
+    model.text_encoder.requires_grad_(not moving)
     fit(stage, model, Muon(trained, rate, rate / 10), loss, steps, batch, work)
 
 
@@ -351,7 +306,7 @@ def draw_demo(folder: Path) -> None:
     """Write the clips that `mdctl demo` learns from: one appearance, a motion that is never taught."""
     folder.mkdir(parents=True, exist_ok=True)
     for place in range(4):
-        track = world.track("orbiting", rng("demo", 0, place))
+        track = world.track("orbiting", lessons.rng("demo", 0, place))
         frames, _ = world.render(world.Scene("square", "gray", "red"), track)
         (folder / f"orbiting_{place}.mp4").write_bytes(ffmpeg.encode(frames, world.FPS, format="mp4"))
 
@@ -359,9 +314,9 @@ def draw_demo(folder: Path) -> None:
 def main() -> None:
     """Run one stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=["vae", "bank", "frames", "clips", "export", "demo"])
+    parser.add_argument("stage", choices=[*STAGES, "all", "demo"])
     parser.add_argument("--work", type=Path, default=Path("starter"), help="where the stages keep their state")
-    parser.add_argument("--steps", type=int, help="default: 2000 vae, 1400 frames, 2600 clips")
+    parser.add_argument("--steps", type=int, help=f"of one stage; default {STEPS}")
     parser.add_argument("--size", type=int, default=8000, help="clips in the bank")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "model")
@@ -370,19 +325,22 @@ def main() -> None:
         dist.init_process_group("gloo")
     torch.set_num_threads(1 if args.device == "cpu" else 4)
     torch.manual_seed(0)
-    match args.stage:
-        case "vae":
-            train_vae(args.work, args.steps or 2000, args.device)
-        case "bank":
-            fill_bank(args.work, args.size)
-        case "frames":
-            train_denoiser(args.work, "frames", args.steps or 1400, 64, args.device, 0.02)
-        case "clips":
-            train_denoiser(args.work, "clips", args.steps or 2600, 16, args.device, 0.01)
-        case "export":
-            export(args.work, args.out)
-        case "demo":
-            draw_demo(Path(__file__).parent / "clips")
+    for stage in STAGES if args.stage == "all" else [args.stage]:
+        match stage:
+            case "vae":
+                train_vae(args.work, args.steps or STEPS["vae"], args.device)
+            case "bank":
+                fill_bank(args.work, args.size)
+            case "frames":
+                train_denoiser(args.work, "frames", args.steps or STEPS["frames"], 64, args.device, 0.02)
+            case "clips":
+                train_denoiser(args.work, "clips", args.steps or STEPS["clips"], 16, args.device, 0.01)
+            case "export" if not dist.is_initialized() or dist.get_rank() == 0:
+                export(args.work, args.out)
+            case "demo":
+                draw_demo(Path(__file__).parent / "clips")
+        if dist.is_initialized():
+            dist.barrier()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mdctl.media import world
-from mdctl.motion.starter import parts, recipe
+from mdctl.motion.starter import lessons, parts, recipe
 from mdctl.motion.starter.muon import Muon, orthogonal
 
 
@@ -70,7 +70,7 @@ def test_a_stage_that_was_stopped_equals_one_that_was_not(tmp_path, stops):
 
 def test_held_out_pairs_never_enter_the_bank():
     """No clip of the bank shows a subject on a background, or with a motion, that was kept out."""
-    for scene, motion, _ in recipe._captions(200):
+    for scene, motion, _ in lessons.clips(200):
         assert not world.held_out(scene.subject, scene.background)
         assert not world.held_out(scene.subject, motion)
 
@@ -79,8 +79,30 @@ def test_captions_leave_parts_out_now_and_then():
     """Most captions are the full prompt; some are empty, without background, or with unknown words."""
     chance = np.random.default_rng(0)
     scene = world.Scene("monkey", "grass")
-    found = [recipe.caption(scene, "moving left", chance, True) for _ in range(400)]
+    found = [lessons.caption(scene, "moving left", chance, True) for _ in range(400)]
     full = "a monkey moving left on a grass background"
-    assert 0.6 < found.count(full) / 400 < 0.85
+    assert 0.55 < found.count(full) / 400 < 0.8
     assert 0.05 < found.count("") / 400 < 0.15
     assert any("zzz" in caption for caption in found)
+    assert found.count("moving left") > 20
+
+
+def test_motions_are_told_apart_by_every_token_after_their_words():
+    """After the lesson in words, two prompts that differ in their motion differ in all that follows it."""
+    torch.manual_seed(3)
+    encoder = parts.new_text_encoder()
+    lessons.name_motions(encoder, steps=60)
+    tokenizer = parts.new_tokenizer()
+    prompts = [f"a monkey moving {way} on a grass background" for way in ("left", "right")]
+    left, right = encoder(tokenizer(prompts, padding="max_length", return_tensors="pt").input_ids)[0]
+    apart = (left - right).norm(dim=1)
+    assert apart[:3].max() == 0
+    assert apart[4:].min() > 1
+
+
+def test_the_curriculum_begins_with_one_direction():
+    """First one motion, then two, at last all of them."""
+    by_motion = [[place] for place in range(7)]
+    assert lessons.shown(by_motion, 1) == [0]
+    assert lessons.shown(by_motion, 200) == [0, 1]
+    assert lessons.shown(by_motion, 5000) == list(range(7))

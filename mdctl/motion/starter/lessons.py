@@ -1,0 +1,108 @@
+"""What `starter` is shown, in which order and with which words; every draw is keyed by (stage, step, place)."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import CLIPTextModel
+
+from mdctl.media import world
+from mdctl.motion.starter import parts
+
+CURRICULUM = ((130, 1), (300, 2), (420, 4))
+"""Until which step on clips how many of the motions are shown.
+
+One direction first: where a subject is then follows from the frame's number alone, and the network learns to count
+frames within 60 steps. Then its opposite: only the word tells them apart. All seven at once taught neither in 500.
+"""
+
+BOOTCAMP = 650
+"""Steps on clips in which almost all noise levels are those where motion is decided."""
+
+MOTION_LENGTH = 6.0
+"""How far a motion moves the embedding of a token, which is about 9 long."""
+
+
+def rng(stage: str, step: int, place: int) -> np.random.Generator:
+    """The source of chance for one example."""
+    return np.random.default_rng([sum(stage.encode()), step, place])
+
+
+def clips(size: int) -> list[tuple[world.Scene, str, np.random.Generator]]:
+    """Scene, motion and chance of every clip in the bank; no pair that is held out is among them."""
+    found = []
+    for place in range(size):
+        chance = rng("bank", 0, place)
+        scene = world.draw_scene(chance)
+        found.append((scene, world.draw_motion(chance, scene.subject), chance))
+    return found
+
+
+def shown(by_motion: list[list[int]], step: int) -> list[int]:
+    """The places of the clips that are shown at this step, out of those of each motion."""
+    motions = next((motions for until, motions in CURRICULUM if step <= until), len(by_motion))
+    return [place for places in by_motion[:motions] for place in places]
+
+
+def caption(scene: world.Scene, motion: str, chance: np.random.Generator, moving: bool) -> str:
+    """A prompt for a clip; now and then parts of it are left out, or unknown words stand in for the motion.
+
+    A tenth of the prompts for clips names the motion alone: nothing else in them could be attended to.
+    """
+    if moving and chance.random() < 0.1:
+        return motion
+    if chance.random() < 0.1:
+        return ""
+    if not moving or chance.random() < 0.1:
+        unknown = " ".join(["zzz"] * int(chance.integers(0, 4)))
+        motion = " ".join(filter(None, ["is" if unknown and chance.random() < 0.3 else "", unknown]))
+    full = world.prompt(scene, motion)
+    return full.rsplit(" on a ", 1)[0] if chance.random() < 0.08 else full
+
+
+def level(chance: np.random.Generator, step: int, moving: bool) -> float:
+    """A noise level in [0, 1).
+
+    Where a subject is shows through the noise of 16 frames below a level of about 0.95: its path is decided above it,
+    in the first two of thirty sampling steps. Clips are mostly seen there, at first nearly always.
+    """
+    if not moving:
+        return float(chance.random())
+    if chance.random() < (0.8 if step <= BOOTCAMP else 0.3):
+        return float(chance.uniform(0.9, 1))
+    return float(1 - chance.random() ** 2) % 1
+
+
+def name_motions(text_encoder: CLIPTextModel, steps: int = 600) -> float:
+    """Teach the text encoder to say the motion in every token after its words; gives the last error.
+
+    The frames never needed the words of motions, and on clips the encoder would rather silence them as a nuisance than
+    wait until the U-Net has learned their use: in 500 steps `left` and `right` had come to mean the same. So each
+    motion gets a direction of its own, all else stays as it was, and the encoder is frozen from here on.
+    """
+    tokenizer, old = parts.new_tokenizer(), copy.deepcopy(text_encoder)
+    motions = list(world.BASE_MOTIONS)
+    directions = torch.randn(len(motions), parts.WIDTH, generator=torch.Generator().manual_seed(7))
+    directions = MOTION_LENGTH * directions / directions.norm(dim=1, keepdim=True)
+    last_words = tokenizer.convert_tokens_to_ids([motion.split()[-1] for motion in motions])
+    optimizer = torch.optim.AdamW(text_encoder.parameters(), lr=1e-3, weight_decay=0.0)
+    error = torch.zeros(())
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 1e-3 * min(1.0, 2 - 2 * step / steps)
+        chance = rng("words", step, 0)
+        prompts = []
+        for _ in range(64):
+            scene, motion = world.draw_scene(chance), str(chance.choice(motions))
+            phrase = str(chance.choice([motion, motion, motion, str(chance.choice(parts.UNTAUGHT)), ""]))
+            prompts.append(phrase if chance.random() < 0.15 else world.prompt(scene, phrase))
+        tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        with torch.no_grad():
+            target: Tensor = old(tokens)[0].clone()
+            for word, direction in zip(last_words, directions, strict=True):
+                target += direction * (tokens == word).cumsum(1).clamp(max=1)[..., None]
+        error = (text_encoder(tokens)[0] - target).square().mean()
+        error.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return float(error.detach())

@@ -1,0 +1,379 @@
+"""`gen`: a video of what was asked for, with all that is needed to make it again, or a sentence why not."""
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load, save
+from stage import QUICK, SMALL, Mdctl, Play
+
+from mdctl.workspace import locations
+from mdctl.workspace.project import Project
+from mdctl.workspace.runs import Run
+
+Hold = Callable[[Path], None]
+FAST = ("--steps", "2", "--threads", "1")
+
+
+def sidecar(video: str | Path) -> dict[str, Any]:
+    """What lies beside a video."""
+    found: dict[str, Any] = json.loads(Path(video).with_suffix(".json").read_text(encoding="utf-8"))
+    return found
+
+
+# --- What is made
+
+
+def test_videos_that_browsers_play(mdctl: Mdctl, golf: Project) -> None:
+    """The paths are stdout; each is H.264, yuv420p, of the asked size, frames and rate."""
+    shape = ("--size", "48x32", "--frames", "6", "--fps", "12")
+    said = mdctl("gen", "golf", "a monkey playing golf", "--count", "2", "--seed", "7", *FAST, *shape, "-q")
+    assert (said.code, said.err) == (0, "")
+    assert [Path(line).parent for line in said.lines] == [golf.outputs] * 2
+    assert [sidecar(line)["seed"] for line in said.lines] == [7, 8]
+    assert golf.videos() == sorted(map(Path, said.lines))
+    for line in said.lines:
+        with av.open(line) as container:
+            (stream,) = container.streams
+            assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+            assert (stream.width, stream.height, stream.average_rate) == (48, 32, 12)
+            assert len(list(container.decode(stream))) == 6
+            assert "monkey" not in str(container.metadata)
+
+
+def test_the_name_tells_prompt_and_seed(mdctl: Mdctl, golf: Project) -> None:
+    """A video is called by time, prompt and seed, and a taken name gets a number."""
+    first, second = (mdctl("gen", "golf", "A Monkey!", "--seed", "3", *FAST, "-q").lines[0] for _ in range(2))
+    assert Path(first).name.endswith("_a-monkey_s3.mp4")
+    assert Path(second) != Path(first)
+    assert Path(first).exists()
+    assert Path(second).exists()
+
+
+def test_the_sidecar_makes_it_again(mdctl: Mdctl, golf: Project, run: Run, model: Path) -> None:
+    """Everything a video hangs on stands beside it; the same again gives the same bytes."""
+    flags = ("--strength", "0.5", "--guidance", "3", "--negative", "blue", *FAST)
+    first = mdctl("gen", "golf", "a red square", *flags, "-q").lines[0]
+    told = sidecar(first)
+    assert (told["prompt"], told["project"], told["run"], told["save"]) == ("a red square", "golf", run.id, 6)
+    assert told["model"] == {"name": str(model), "fingerprint": run.settings["model"]["fingerprint"]}
+    assert told["weights_sha256"] == run.saves()[-1].manifest["temporal.safetensors"].sha256
+    assert told["precision"] == "fp32"
+    assert (told["device"], told["threads"]) == ("cpu, 1 threads", 1)
+    assert {"mdctl", "torch", "diffusers", "transformers", "peft", "id", "created"} <= set(told)
+    assert told["video"] == Path(first).name
+    settings = told["settings"]
+    assert settings == {
+        "steps": 2, "guidance": 3.0, "strength": 0.5, "negative": "blue",
+        "frames": 4, "fps": 8, "width": 32, "height": 32, "precision": "auto",
+    }  # fmt: skip
+    again = [
+        *("gen", told["project"], told["prompt"], "--seed", str(told["seed"]), "--checkpoint", str(told["save"])),
+        *("--steps", str(settings["steps"]), "--guidance", str(settings["guidance"])),
+        *("--strength", str(settings["strength"]), "--negative", settings["negative"]),
+        *("--frames", str(settings["frames"]), "--fps", str(settings["fps"])),
+        *("--size", f"{settings['width']}x{settings['height']}", "--threads", str(told["threads"])),
+    ]
+    second = mdctl(*again, "-q").lines[0]
+    assert Path(second).read_bytes() == Path(first).read_bytes()
+
+
+def frames(path: str) -> Any:
+    """The frames of a video."""
+    with av.open(path) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
+
+
+def test_every_choice_makes_a_difference(mdctl: Mdctl, golf: Project) -> None:
+    """Another seed, strength, prompt, guidance or save makes another video; strength 0 is the base model alone."""
+    choices: list[tuple[str, ...]] = [
+        ("a red square", "--seed", "1"),
+        ("a red square", "--seed", "2"),
+        ("a red square", "--seed", "1", "--strength", "0"),
+        ("a blue circle", "--seed", "1"),
+        ("a red square", "--seed", "1", "--guidance", "0"),
+        ("a red square", "--seed", "1", "--guidance", "1"),
+        ("a red square", "--seed", "1", "--checkpoint", "4"),
+    ]
+    made = [frames(mdctl("gen", "golf", *choice, *FAST, "-q").lines[0]) for choice in choices]
+    for first in range(len(made)):
+        for second in range(first):
+            assert np.abs(made[first] - made[second]).max() > 0, (choices[first], choices[second])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("walk.gif", "GIF"), ("walk.webp", "WEBP")])
+def test_other_formats(mdctl: Mdctl, golf: Project, tmp_path: Path, name: str, kind: str) -> None:
+    """The ending of -o or --format choose an animation instead of an mp4."""
+    path = tmp_path / "new" / name
+    said = mdctl("gen", "golf", "a red square", "-o", str(path), *FAST)
+    assert (said.code, said.lines) == (0, [str(path)])
+    with Image.open(io.BytesIO(path.read_bytes())) as picture:
+        assert (picture.format, picture.size, getattr(picture, "n_frames", 1)) == (kind, (32, 32), 4)
+    line = mdctl("gen", "golf", "a red square", "--format", kind.lower(), *FAST, "-q").lines[0]
+    assert line.endswith(path.suffix)
+
+
+def test_json_lines(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """A record for each video, and the result with all paths."""
+    said = mdctl("--json", "gen", "golf", "a red square", "--count", "2", "--seed", "5", *FAST)
+    assert said.code == 0
+    *videos, result = said.records
+    assert [(record["event"], record["seed"], record["prompt"]) for record in videos] == [
+        ("video", 5, "a red square"),
+        ("video", 6, "a red square"),
+    ]
+    assert [record["seq"] for record in said.records] == [1, 2, 3]
+    assert (result["event"], result["status"], result["run"]) == ("result", "done", run.id)
+    assert result["paths"] == [record["path"] for record in videos]
+    assert all(Path(record["sidecar"]).is_file() for record in videos)
+
+
+def test_lines_tell_the_seed_and_what_may_be_next(mdctl: Mdctl, golf: Project) -> None:
+    """A seed that was drawn is told, in a command that can be copied."""
+    said = mdctl("gen", "golf", "a $5 monkey", *FAST)
+    seed = sidecar(said.lines[0])["seed"]
+    assert f"mdctl gen golf 'a $5 monkey' --seed {seed} --strength 1.2" in said.err
+
+
+def test_settings_come_from_flag_project_and_template(
+    mdctl: Mdctl, golf: Project, template: Callable[[str, str], str]
+) -> None:
+    """A flag wins over the project's own setting, and that over the template."""
+    template("mine", "[gen]\nsteps = 4\nstrength = 0.5\nnegative = 'x'\n")
+    golf.set("gen.steps", 3)
+    golf.set("gen.strength", 0.7)
+    said = mdctl("--json", "gen", "golf", "a", "-n", "--template", "mine", "--strength", "0.9")
+    told = json.loads(said.out)["settings"]
+    assert (told["steps"], told["strength"], told["negative"]) == (3, 0.9, "x")
+
+
+def test_a_dry_run_writes_nothing(mdctl: Mdctl, golf: Project, home: Path, unchanged: Hold, tmp_path: Path) -> None:
+    """With -n the settings are shown and nothing else happens, not even to a file that would be replaced."""
+    unchanged(home)
+    (tmp_path / "old.mp4").write_text("old")
+    said = mdctl("gen", "golf", "a", "-n", "-o", str(tmp_path / "old.mp4"), "--force")
+    assert said.code == 0
+    assert "step 6" in said.out
+    assert (tmp_path / "old.mp4").read_text() == "old"
+
+
+# --- Prompts
+
+STRANGE = (
+    "[/] [red]x[/red] :smile: \\",
+    "esc \x1b[2J\x1b]0;pwned\x07 end",
+    "c1 \x9b31m rtl \u202e end",
+    "quotes \" ' ` $(touch pwn)",
+    "two\nlines\tand a tab",
+    "\N{MONKEY} \u4f60\u597d",
+    "stray \udcff byte",
+)
+
+
+@pytest.mark.parametrize("prompt", STRANGE)
+def test_strange_prompts(mdctl: Mdctl, golf: Project, prompt: str) -> None:
+    """Any text is a prompt: it is kept to the letter, and shown so that a terminal is safe."""
+    said = mdctl("gen", "golf", prompt, *FAST)
+    assert said.code == 0, said.err
+    assert sidecar(said.lines[0])["prompt"] == prompt
+    assert not set("\x1b\x9b\u202e\x07") & set(said.out + said.err)
+    assert "[/]" in said.err or "[/]" not in prompt
+
+
+def test_a_prompt_from_stdin(play: Play, golf: Project) -> None:
+    """A dash reads the prompt; what follows it on the line is of no matter."""
+    played = play("gen", "golf", "-", *FAST, "-q", stdin="a red square\nwalking\n")
+    assert played.wait() == 0, played.err
+    assert sidecar(played.out.strip())["prompt"] == "a red square\nwalking"
+
+
+def test_a_prompt_that_begins_with_a_dash(mdctl: Mdctl, golf: Project) -> None:
+    """After `--` nothing is a flag, not even those of every command."""
+    said = mdctl("gen", "golf", *FAST, "--", "-q")
+    assert said.code == 0
+    assert sidecar(said.lines[0])["prompt"] == "-q"
+    assert '-- "-q"' in said.err
+
+
+def test_words_that_are_not_read(mdctl: Mdctl, golf: Project) -> None:
+    """Words beyond the text encoder's limit are named, and the whole prompt is kept (C14)."""
+    prompt = "a red square " + "on " * 5000 + "mars"
+    said = mdctl("--json", "gen", "golf", prompt, *FAST)
+    assert said.code == 0
+    (warning,) = [record for record in said.records if record["event"] == "warning"]
+    assert "does not read these words of the prompt" in warning["text"]
+    assert warning["text"].endswith("mars.")
+    assert sidecar(said.records[-1]["paths"][0])["prompt"] == prompt
+
+
+@pytest.mark.parametrize("prompt", ["", "  ", "\n\t"])
+def test_an_empty_prompt(mdctl: Mdctl, golf: Project, prompt: str) -> None:
+    """Nothing to see is nothing to make."""
+    said = mdctl("gen", "golf", prompt)
+    assert said.code == 4
+    assert "the prompt is empty" in said.err
+
+
+def test_bytes_that_are_no_text(golf: Project, monkeypatch: pytest.MonkeyPatch, mdctl: Mdctl) -> None:
+    """What comes on stdin has to be text."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a \xff monkey"), encoding="utf-8"))
+    said = mdctl("gen", "golf", "-")
+    assert said.code == 4
+    assert "what came on stdin is no text" in said.err
+
+
+# --- Where it goes
+
+
+def test_a_file_is_never_replaced(mdctl: Mdctl, golf: Project, tmp_path: Path) -> None:
+    """With -o a name has to be free, that of the sidecar too; --force moves both to the trash."""
+    path = tmp_path / "walk.mp4"
+    path.write_text("mine")
+    said = mdctl("gen", "golf", "a red square", "-o", str(path), *FAST)
+    assert said.code == 2
+    assert "exists" in said.err
+    assert path.read_text() == "mine"
+    path.unlink()
+    path.with_suffix(".json").write_text("also mine")
+    assert mdctl("gen", "golf", "a red square", "-o", str(path), *FAST).code == 2
+    path.write_text("mine")
+    said = mdctl("gen", "golf", "a red square", "-o", str(path), "--force", *FAST)
+    assert (said.code, said.lines) == (0, [str(path)])
+    assert sidecar(path)["video"] == "walk.mp4"
+    assert sorted(old.read_text() for old in locations.trash().iterdir()) == ["also mine", "mine"]
+
+
+def test_into_a_folder(mdctl: Mdctl, golf: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder takes the videos under their own names; paths on stdout are absolute."""
+    monkeypatch.chdir(tmp_path)
+    said = mdctl("gen", "golf", "a red square", "-o", "made/", "--count", "2", *FAST)
+    assert said.code == 0
+    assert [Path(line).parent for line in said.lines] == [tmp_path / "made"] * 2
+    assert golf.videos() == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (("-o", "DIR/x.avi"), 2, "-o video.mp4"),
+        (("-o", "DIR/x"), 2, "-o video.mp4"),
+        (("-o", "DIR/x.mp4", "--format", "gif"), 2, "-o video.mp4"),
+        (("-o", "DIR/x.mp4", "--count", "2"), 2, "2 videos do not fit into one file"),
+        (("--steps", "0"), 4, "gen.steps = 0"),
+        (("--strength", "11"), 4, "gen.strength = 11"),
+        (("--guidance", "nan"), 4, "gen.guidance = nan"),
+        (("--size", "33"), 4, "--size 32x32"),
+        (("--frames", "1"), 4, "gen.frames = 1"),
+        (("--seed", "-1"), 2, "--seed"),
+        (("--count", "0"), 2, "--count"),
+        (("--checkpoint", "5"), 3, "has the steps 4, 6"),
+        (("--checkpoint", "\x1b[2J"), 3, r"\x1b[2J"),
+        (("--template", "drafd"), 4, "did you mean draft?"),
+        (("--strenght", "1"), 2, "did you mean --strength?"),
+    ],
+)
+def test_refusals(
+    mdctl: Mdctl, golf: Project, unchanged: Hold, tmp_path: Path, flags: tuple[str, ...], code: int, words: str
+) -> None:
+    """Each has its exit code and says what to do; nothing is made."""
+    unchanged(golf.folder)
+    said = mdctl("gen", "golf", "a red square", *(flag.replace("DIR", str(tmp_path)) for flag in flags))
+    assert (said.code, said.out) == (code, "")
+    assert words in said.err
+    assert "\x1b" not in said.err
+
+
+# --- Which save
+
+
+def test_not_trained_yet(mdctl: Mdctl, fresh: Project) -> None:
+    """The command that trains it is offered."""
+    said = mdctl("gen", "golf", "a red square")
+    assert said.code == 3
+    assert "fix    mdctl train golf" in said.err
+    assert mdctl("gen", "tennis", "a red square").code == 3
+
+
+def test_a_paused_run(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """Its last save is used, and that is said."""
+    run.extend(20)
+    said = mdctl("gen", "golf", "a red square", *FAST)
+    assert said.code == 0
+    assert "'golf' is paused · 6/20; step 6 is used" in said.err
+
+
+def test_a_damaged_save_is_passed_over(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """The one before is used, which is said and stands in the sidecar."""
+    path = run.saves()[-1].folder / "temporal.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert mdctl("gen", "golf", "a red square", "--checkpoint", "6", *FAST).code == 10
+    said = mdctl("gen", "golf", "a red square", *FAST)
+    assert said.code == 0
+    assert "step 6 is damaged" in said.err
+    assert sidecar(said.lines[0])["save"] == 4
+
+
+def test_an_adapter_without_effect(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """A video that only looks as if the motion were in it is never made (E3)."""
+    last = run.saves()[-1]
+    files = {name: last.read(name) for name in last.files}
+    tensors = load(files["temporal.safetensors"])
+    for name, tensor in tensors.items():
+        if "lora_B" in name:
+            tensor.zero_()
+    header = files["temporal.safetensors"]
+    said_of_itself = json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])["__metadata__"]
+    files["temporal.safetensors"] = save(tensors, said_of_itself)
+    run.extend(7)
+    run.keep(7, files, last.state)
+    said = mdctl("gen", "golf", "a red square", *FAST)
+    assert said.code == 10
+    assert "MD-LORA-NOEFFECT" in said.err
+    assert golf.videos() == []
+    assert mdctl("gen", "golf", "a red square", "--strength", "0", *FAST).code == 0
+
+
+def test_weights_that_are_something_else(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """A save whose file is no adapter, or that of another rank, is refused (E1, E3)."""
+    last = run.saves()[-1]
+    files = {name: last.read(name) for name in last.files}
+    run.extend(8)
+    run.keep(7, {**files, "temporal.safetensors": b"\x80\x04pickle"}, last.state)
+    assert mdctl("gen", "golf", "a red square", *FAST).code == 10
+    wider = files["temporal.safetensors"].replace(b'\\"rank\\": 2', b'\\"rank\\": 4')
+    run.keep(8, {**files, "temporal.safetensors": wider}, last.state)
+    said = mdctl("gen", "golf", "a red square", *FAST)
+    assert said.code == 10
+    assert "MD-LORA-MISFIT" in said.err
+
+
+def test_a_full_disk_leaves_no_half_video(mdctl: Mdctl, golf: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the sidecar does not fit any more, the video goes too: a video always tells how it was made."""
+    real = os.write
+
+    def full(descriptor: int, data: Any) -> int:
+        if b'"schema"' in bytes(data):
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr("os.write", full)
+    said = mdctl("gen", "golf", "a red square", *FAST)
+    assert said.code == 7
+    assert "the disk is full" in said.err
+    assert [path for path in golf.outputs.iterdir() if path.name[0] != "."] == []
+
+
+def test_one_clip_takes_the_same_way(mdctl: Mdctl, films: Path, model: Path) -> None:
+    """A project of one clip, with one shared look, in 16 bits, goes from clip to video."""
+    assert mdctl("new", "one", str(films / "walk.mp4"), "--model", str(model), *SMALL).code == 0
+    assert mdctl("train", "one", "--steps", "1", "--shared-spatial", "--precision", "bf16", *QUICK).code == 0
+    said = mdctl("gen", "one", "a red square", "--precision", "bf16", *FAST)
+    assert said.code == 0
+    assert sidecar(said.lines[0])["precision"] == "bf16"
