@@ -196,6 +196,13 @@ def deaf_stdout() -> None:
     os.dup2(writer, 1)
 
 
+def small_disk() -> None:
+    """No file may grow beyond 20 kB: a log does not, a save does."""
+    import resource  # not on Windows
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+
 def slow_saves() -> None:
     """It takes a minute until a save is on disk for certain."""
     sync = os.fsync

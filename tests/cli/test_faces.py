@@ -1,21 +1,22 @@
 """How mdctl speaks: in pipes, on terminals, and of things whose names try to take a terminal over."""
 
+import io
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 from stage import QUICK, SMALL, Mdctl, Play
 
-from mdctl.cli.face import Manners, take_manners
+from mdctl.cli.app import main
+from mdctl.cli.face import Manners, put, take_manners
 from mdctl.cli.lines import clock
 from mdctl.errors import UsageFault
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 
 HOSTILE = "[/] [red]x[/red] :smile: \x1b[2J\x1b]0;pwned\x07 \x9b31m \u202egnp \u200b\\"
-"""Markup, an emoji's name, a cleared screen, a window title, a C1 control, a turned line, nothing at all, a backslash."""
+"""Markup, an emoji's name, a cleared screen, a window title, a C1 control, a turned line, nothing, a backslash."""
 
 FORBIDDEN = [part.encode() for part in ("\x1b[2J", "\x1b]0", "\x07", "\x9b", "\u202e", "\u200b")]
 
@@ -42,8 +43,6 @@ COMMANDS = (
 @pytest.fixture(scope="session")
 def evil_home(tmp_path_factory: pytest.TempPathFactory, studio: Path, films: Path, model: Path) -> Path:
     """A home whose project has hostile words in every field, clip and template, and is trained."""
-    from mdctl.cli.app import main
-
     folder = tmp_path_factory.mktemp("evil")
     clip = folder / (HOSTILE.replace("/", "") + "\udcff.mp4")
     clip.write_bytes((films / "walk.mp4").read_bytes())
@@ -89,9 +88,10 @@ def test_hostile_words_in_a_pipe(mdctl: Mdctl, evil: Project, form: tuple[str, .
         assert r"\u202egnp" in shown
 
 
-def test_hostile_words_on_a_terminal(play: Play, evil: Project, films: Path) -> None:
+def test_hostile_words_on_a_terminal(play: Play, evil: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal too: colours are mdctl's own, everything else is spelt out (B1, B2)."""
-    os.environ |= {"COLUMNS": "200", "TERM": "xterm-256color"}
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm-256color")
     lines = [["list"], ["show", "evil"], ["gen", "evil", HOSTILE, "--steps", "1", "--threads", "1"], [HOSTILE]]
     lines += [["train", "evil", "--steps", "2"], ["templates", "list"], ["show", HOSTILE]]
     lines += [["new", "worse", evil.clips[0].source, "--caption", HOSTILE, *SMALL]]
@@ -168,12 +168,8 @@ def test_a_long_path_is_one_line(mdctl: Mdctl, golf: Project, tmp_path: Path, mo
     assert "\x1b" not in mdctl("list").out
 
 
-def test_a_stream_that_lacks_signs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stream_that_lacks_signs() -> None:
     """What an encoding cannot write is spelt out instead of being a fault (B5)."""
-    import io
-
-    from mdctl.cli.face import put
-
     stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
     put(stream, "trained · 6 \N{MONKEY}")
     stream.seek(0)

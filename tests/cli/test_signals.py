@@ -81,8 +81,9 @@ def test_asked_to_stop(
     events = [record["event"] for record in run.events()]
     assert events[-2:] == ["save", "interrupted"]
     assert '"status": "paused"' in played.out.splitlines()[-1]
-    assert mdctl("train", "golf").code == 0
-    assert learned(fresh) == straight
+    if number == signal.SIGTERM:  # from here on all are alike
+        assert mdctl("train", "golf").code == 0
+        assert learned(fresh) == straight
 
 
 def test_stopping_is_told(play: Play, fresh: Project) -> None:

@@ -1,36 +1,18 @@
 """`train`: what is learned is kept, what was begun goes on, and nothing is lost when something breaks."""
 
 import json
-import resource
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
-from stage import QUICK, SMALL, Mdctl, Play
+from stage import QUICK, Mdctl
 
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
-from mdctl.workspace.saves import Save
 
 Hold = Callable[[Path], None]
-
-
-def adapters(save: Save) -> dict[str, str]:
-    """The hashes of what was learned."""
-    return {name: entry.sha256 for name, entry in save.manifest.items() if name.endswith("l.safetensors")} | {
-        name: entry.sha256 for name, entry in save.manifest.items() if name.startswith("spatial")
-    }
-
-
-def spoil(save: Save) -> None:
-    """Turn one bit of what was learned."""
-    path = save.folder / "temporal.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
 
 
 # --- Learning
@@ -190,93 +172,6 @@ def test_a_run_without_a_save_binds_nobody(mdctl: Mdctl, fresh: Project, model: 
     assert [found.status for found in fresh.runs()] == ["new", "trained · 1"]
 
 
-def test_a_trim_is_frozen_too(mdctl: Mdctl, golf: Project, run: Run, films: Path) -> None:
-    """An edit of the clips between two stretches of a run does not change what it learns from."""
-    assert mdctl("train", "golf", "--steps", "8").code == 0
-    straight = adapters(run.saves()[-1])
-    shutil.rmtree(run.saves()[-1].folder)
-    path = golf.folder / "clips.toml"
-    path.write_text(path.read_text().replace('caption = ""', 'caption = "other"\ntrim = [0.5, 1.5]'))
-    assert mdctl("train", "golf").code == 0
-    assert adapters(run.saves()[-1]) == straight
-
-
-# --- What is damaged or missing
-
-
-def test_a_damaged_save_is_passed_over(mdctl: Mdctl, golf: Project, run: Run) -> None:
-    """The one before is used, that is said, and the result is what it would have been (H10)."""
-    newest = run.saves()[-1]
-    straight = adapters(newest)
-    spoil(newest)
-    run.extend(7)
-    said = mdctl("--json", "train", "golf")
-    assert said.code == 0
-    assert [record["step"] for record in said.records if record["event"] == "step"] == [5, 6, 7]
-    (changed,) = [record for record in said.records if record["event"] == "changed"]
-    assert (changed["what"], changed["from"], changed["to"]) == ("save", 6, 4)
-    (warning,) = [record for record in said.records if record["event"] == "warning"]
-    assert "step 6 is damaged" in warning["text"]
-    assert "step 4 is used" in warning["text"]
-    assert list(run.folder.glob("ckpt/.damaged-*"))
-    (again,) = [save for save in run.saves() if save.step == 6]
-    assert adapters(again) == straight
-
-
-def test_a_missing_save_is_told(mdctl: Mdctl, golf: Project, run: Run) -> None:
-    """A newest save that somebody deleted is missed, and the one before is used."""
-    shutil.rmtree(run.saves()[-1].folder)
-    said = mdctl("train", "golf")
-    assert said.code == 0
-    assert "the save of step 6 is damaged (it is missing); step 4 is used" in said.err
-    assert run.step == 6
-
-
-@pytest.mark.parametrize("command", [("train", "golf"), ("gen", "golf", "a monkey")])
-def test_all_saves_damaged(mdctl: Mdctl, golf: Project, run: Run, command: tuple[str, ...]) -> None:
-    """It stops, tells what is wrong, and never begins again at step 0 by itself (H10)."""
-    for save in run.saves():
-        spoil(save)
-    run.extend(9)
-    said = mdctl(*command)
-    assert said.code == 3
-    assert "no save left that can be used" in said.err
-    assert "mdctl train golf --fresh" in said.err
-    assert said.out == ""
-    assert mdctl(*command).code == 3
-    assert [found.id for found in golf.runs()] == [run.id]
-    assert not run.saves()
-
-
-def test_a_full_disk_during_a_save(mdctl: Mdctl, play: Play, golf: Project, run: Run) -> None:
-    """It is told so, the save before stays, and the same line goes on to the same result (I1)."""
-    assert mdctl("train", "golf", "--steps", "8").code == 0
-    straight = adapters(run.saves()[-1])
-    shutil.rmtree(run.folder)
-    assert mdctl("train", "golf", "--steps", "6", *QUICK).code == 0
-
-    # No file may grow beyond 20 kB from now on: the log may, a save may not.
-    tight = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-    played = play("train", "golf", "--steps", "8", before=tight)
-    assert played.wait() == 7, played.err
-    assert "the disk is full" in played.err
-    assert "saved  the save of step 6 is good" in played.err
-    assert "Traceback" not in played.err
-    again = golf.runs()[-1]
-    assert again.step == 6
-    assert not list(again.folder.glob("ckpt/.tmp-*"))
-    assert mdctl("train", "golf").code == 0
-    assert adapters(again.saves()[-1]) == straight
-
-
-def test_a_full_disk_before_the_first_save(play: Play, fresh: Project) -> None:
-    """When nothing was saved yet, that is what is said."""
-    tight = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-    played = play("train", "golf", "--steps", "2", *QUICK, before=tight)
-    assert played.wait() == 7
-    assert "it stopped before its first save" in played.err
-
-
 # --- Bad input
 
 
@@ -342,83 +237,6 @@ def test_the_pull_line_says_where_to(mdctl: Mdctl, fresh: Project) -> None:
     said = mdctl("train", "golf", "--model", "modelscope")
     assert f"--include '*.safetensors' --local-dir {locations.models() / 'modelscope'}" in said.err
     assert ".bin" not in said.err
-
-
-def damaged(model: Path, folder: Path, how: str) -> Path:
-    """A copy of the tiny model with something wrong."""
-    if how == "empty":
-        folder.mkdir()
-        return folder
-    shutil.copytree(model, folder)
-    config = folder / "unet" / "config.json"
-    if how == "class":
-        config.write_text(config.read_text().replace("UNet3DConditionModel", "UNet2DConditionModel"))
-    elif how == "list":
-        config.write_text("[]")
-    elif how == "pickle":
-        (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-        (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04.")
-    elif how == "cut":
-        weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
-        weights.write_bytes(weights.read_bytes()[:5000])
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("how", "code", "words"),
-    [
-        ("empty", 4, "no text-to-video model"),
-        ("class", 4, "UNet2DConditionModel"),
-        ("list", 4, "no text-to-video model"),
-        ("pickle", 10, "safetensors"),
-        ("cut", 10, "cannot be loaded"),
-    ],
-)
-def test_a_wrong_model_folder(
-    mdctl: Mdctl, fresh: Project, model: Path, tmp_path: Path, how: str, code: int, words: str
-) -> None:
-    """Empty, of another class, unreadable, pickled, cut off: each is told, and the right one can be used then (E5)."""
-    said = mdctl("train", "golf", "--steps", "1", "--model", str(damaged(model, tmp_path / "bad", how)), *QUICK)
-    assert said.code == code
-    assert words in said.err
-    assert "Traceback" not in said.err
-    assert mdctl("train", "golf", "--steps", "1", *QUICK).code == 0
-
-
-def test_the_model_has_changed(mdctl: Mdctl, films: Path, model: Path, tmp_path: Path) -> None:
-    """A run goes on with the model it began with, or not at all; a video neither."""
-    mine = shutil.copytree(model, tmp_path / "mine")
-    assert mdctl("new", "golf", str(films / "walk.mp4"), "--model", str(mine), *SMALL).code == 0
-    assert mdctl("train", "golf", "--steps", "1", *QUICK).code == 0
-    config = mine / "scheduler" / "scheduler_config.json"
-    config.write_text(config.read_text().replace("0.012", "0.013"))
-    said = mdctl("train", "golf", "--steps", "2")
-    assert said.code == 4
-    assert "MD-MODEL-CHANGED" in said.err
-    assert "its saves up to step 1 are untouched" in said.err
-    said = mdctl("gen", "golf", "a monkey")
-    assert said.code == 4
-    assert "MD-MODEL-CHANGED" in said.err
-    shutil.rmtree(mine)
-    assert mdctl("train", "golf").code == 3
-    assert mdctl("gen", "golf", "a monkey").code == 3
-
-
-def test_a_clip_that_is_gone(mdctl: Mdctl, fresh: Project) -> None:
-    """It is named."""
-    fresh.path_of(fresh.clips[0]).unlink()
-    said = mdctl("train", "golf", "--steps", "1", *QUICK)
-    assert said.code == 3
-    assert "the clip 'walk.mp4' of 'golf' is gone" in said.err
-
-
-def test_a_clip_that_is_too_short_by_now(mdctl: Mdctl, fresh: Project) -> None:
-    """Settings that were changed after `new` may ask for more frames than there are."""
-    fresh.set("clips.frames", 99)
-    said = mdctl("train", "golf", "--steps", "1", *QUICK)
-    assert said.code == 4
-    assert "the clip 'walk.mp4' of 'golf' cannot be used like this" in said.err
-    assert "too short" in said.err
 
 
 def test_somebody_else_trains_it(mdctl: Mdctl, golf: Project) -> None:
