@@ -150,7 +150,7 @@ class SampleSettings:
         _check(
             "gen",
             self,
-            steps=(1, 1000),
+            steps=(1, 500),
             guidance=(0, 100),
             strength=(0, 10),
             frames=(2, 256),

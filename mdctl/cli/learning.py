@@ -120,7 +120,7 @@ def _prepare(
             code="MD-SETTING",
         )
     settings = replace(settings, rank=rank, threads=threads, precision=precision, recompute=recompute)
-    run.settle("train", {"rank": rank, "threads": threads, "recompute": recompute})
+    run.settle("train", {"rank": rank, "threads": threads, "recompute": recompute, "precision": precision})
     samples = _encode(project, run, backbone, settings)
     state = training.begin(backbone, len(samples), settings)
     if save := run.latest(resumable=True, report=lambda change: _report(run, change)):

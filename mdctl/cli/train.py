@@ -169,7 +169,8 @@ def _frozen(project: Project, flags: Mapping[str, Any], template: str | None, mo
         "template": template or project.record.template,
         "model": {"name": card.name, "folder": str(folder), "fingerprint": weights.fingerprint(folder)},
         "clips": to_table(clips),
-        "train": to_table(settings),
+        # What `auto` means is settled once the device is known.
+        "train": {key: value for key, value in to_table(settings).items() if value != "auto"},
         "clip": [
             {
                 "sha256": clip.sha256,

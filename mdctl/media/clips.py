@@ -95,7 +95,7 @@ def look(
         source = probe(path)
         seen = replace(seen, source=source, end_s=source.duration_s, sha256=digest(path))
         if source.still:
-            return replace(seen, reasons=("a picture, not a video",), hint="mdctl animate-image takes pictures")
+            return replace(seen, reasons=("a picture, not a video",), hint="give a video of the motion")
         if trim and trim[0] >= source.duration_s:
             return replace(seen, reasons=(f"shorter than its trim: it ends after {source.duration_s:.1f} s",))
         length_s = num_frames / fps

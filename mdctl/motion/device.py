@@ -44,8 +44,14 @@ def describe(device: torch.device) -> str:
 
 
 def settle(threads: int | None, deterministic: bool) -> int:
-    """Fix the number of CPU threads, and repeatable algorithms on demand; gives the number of threads."""
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 2)))
+    """Fix the number of CPU threads, and repeatable algorithms on demand; gives the number of threads.
+
+    Without a number it is what `OMP_NUM_THREADS` says, else the cores that this process may use.
+    """
+    if threads is None and "OMP_NUM_THREADS" not in os.environ:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if threads is not None:
+        torch.set_num_threads(threads)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False

@@ -361,14 +361,18 @@ def _explained(error: OSError, path: Path, needed_bytes: int) -> MdctlError | No
     reason = f"{path}: {error.strerror or error}"
     if error.errno in _FULL:
         sizes = f"{_megabytes(needed_bytes)} to be written, {_megabytes(_free_bytes(path))} free"
-        cures = ("mdctl trash empty", "mdctl cache prune", "or set MDCTL_HOME to a folder on a larger disk.")
+        cures = ("make room on it,", "or set MDCTL_HOME to a folder on a larger disk.")
         return NoSpace(f"the disk is full: {sizes}.", why=reason, fix=cures)
     if error.errno in _CLOSED:
         return NotReady(
             f"mdctl may not write to '{path.parent}'.", why=reason, fix="set MDCTL_HOME to a folder you may write to."
         )
     if error.errno in _FAILING:
-        return NotReady(f"'{path.name}' could not be written.", why=reason, fix="mdctl doctor")
+        return NotReady(
+            f"'{path.name}' could not be written.",
+            why=reason,
+            fix="look at the disk, or set MDCTL_HOME to a folder on another one",
+        )
     return None
 
 

@@ -135,8 +135,8 @@ def _busy(name: str, holder: Path) -> Busy:
         if host == platform.node() and not processes.alive(pid, int(card["start"])):
             raise ValueError("left behind by a process that is gone")
     except (OSError, ValueError, KeyError, TypeError):
-        return Busy(f"{name} is held by another process.", why=str(holder.parent), fix="wait for it, or add --wait 10m")
+        return Busy(f"{name} is held by another process.", why=str(holder.parent), fix="wait for it")
     today = since.date() == datetime.now().astimezone().date()
     began = since.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
     what = f"{name} is being {doing} by pid {pid} (host {host}, since {began})."
-    return Busy(what, why=str(holder.parent), fix="wait for it, or add --wait 10m")
+    return Busy(what, why=str(holder.parent), fix="wait for it")

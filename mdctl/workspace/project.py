@@ -114,10 +114,10 @@ class Project:
         target = check_name(under or name)
         with locks.writer(locations.projects() / target, "restore"):
             if taken := _taken(target):
-                raise _exists(target, taken, fix=f"mdctl restore {name} --as {target}-2")
+                raise _exists(target, taken, fix="bring it back under another name")
             discarded = sorted(locations.trash().glob(f"{check_name(name)}@*"))
             if not discarded:
-                raise NotFound(f"there is no '{name}' in the trash.", fix="mdctl trash list")
+                raise NotFound(f"there is no '{name}' in the trash.", why=str(locations.trash()))
             return cls(atomic.move(discarded[-1], locations.projects() / target))
 
     # What it says
@@ -140,7 +140,7 @@ class Project:
             _ = self.record
             for clip in self.clips:
                 if not self.path_of(clip).is_file():
-                    why, fix = str(self.path_of(clip)), f"mdctl clips add {self.name} {clip.source or clip.name}"
+                    why, fix = str(self.path_of(clip)), f"copy the original to that place: {clip.source or clip.name}"
                     return NotFound(f"the clip '{safe(clip.name, 80)}' of '{self.name}' is gone.", why=why, fix=fix)
             for run in self.runs()[-1:]:
                 _ = run.settings
@@ -251,7 +251,7 @@ def check_name(name: str) -> str:
 
 def _exists(name: str, taken: str, fix: str = "") -> UsageFault:
     what = f"'{safe(name, 80)}' exists as {taken}." if name != taken else f"a project '{name}' exists already."
-    return UsageFault(what, fix=fix or f"mdctl clips add {taken} ...", code="MD-EXISTS")
+    return UsageFault(what, fix=fix or f"call it {taken}-2", code="MD-EXISTS")
 
 
 def _folders() -> list[str]:

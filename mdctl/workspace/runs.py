@@ -270,9 +270,7 @@ class Run:
 
     def _nothing_left(self, lost: Mapping[Path, str]) -> NotFound:
         why = "; ".join(f"{folder.name}: {reason}" for folder, reason in lost.items())
-        fix = [f"mdctl train {self.project} --fresh"]
-        if self.saves():
-            fix.insert(0, f"mdctl train {self.project} --fork {self.id}")
+        fix = f"mdctl train {self.project} --fresh"
         what = f"run {self.id} of '{self.project}' has no save left that can be used."
         return NotFound(what, why=why or str(self.folder / "ckpt"), fix=fix, code="MD-SAVE-LOST")
 

@@ -142,7 +142,7 @@ def test_a_picture_is_left_out_with_a_hint(film: Film, name: str) -> None:
     path = film(name, "-f", "lavfi", "-i", "testsrc2=s=160x90", "-frames:v", "1")
     found = seen(path)
     assert (found.status, found.reasons) == ("left_out", ("a picture, not a video",))
-    assert "animate-image" in found.hint
+    assert "video" in found.hint
     assert cut(path, start_s=0, fps=8, num_frames=1, width=64, height=64).shape == (1, 64, 64, 3)
 
 

@@ -224,12 +224,12 @@ def test_a_process_is_known_by_its_start() -> None:
 @pytest.mark.parametrize(
     ("number", "fault", "hint"),
     [
-        (errno.ENOSPC, NoSpace, "mdctl cache prune"),
-        (errno.EDQUOT, NoSpace, "mdctl trash empty"),
+        (errno.ENOSPC, NoSpace, "make room on it,"),
+        (errno.EDQUOT, NoSpace, "make room on it,"),
         (errno.EROFS, NotReady, "MDCTL_HOME"),
         (errno.EACCES, NotReady, "MDCTL_HOME"),
-        (errno.EIO, NotReady, "mdctl doctor"),
-        (errno.EMFILE, NotReady, "mdctl doctor"),
+        (errno.EIO, NotReady, "look at the disk, or set MDCTL_HOME to a folder on another one"),
+        (errno.EMFILE, NotReady, "look at the disk, or set MDCTL_HOME to a folder on another one"),
     ],
 )
 def test_what_a_disk_refuses_is_told_with_path_and_cure(

@@ -56,7 +56,7 @@ def test_the_holder_is_named(golf: Path) -> None:
         assert re.fullmatch(
             rf"golf is being trained by pid {pid} \(host .+, since (\d{{4}}-\d\d-\d\d )?\d\d:\d\d\)\.", told.value.what
         )
-        assert "--wait" in told.value.fix[0]
+        assert "wait" in told.value.fix[0]
         with locks.writer(golf.parent / "zoom_in", "new"):
             pass
 

@@ -189,7 +189,7 @@ def test_a_taken_name_is_never_changed(home: Path, tmp_path: Path) -> None:
     before = everything(home)
     with pytest.raises(UsageFault) as told:
         created(tmp_path, clips=[clip(tmp_path, "other.mp4", b"other")])
-    assert "mdctl clips add golf" in told.value.fix[0]
+    assert "golf-2" in told.value.fix[0]
     assert everything(home) == before
 
 
@@ -373,7 +373,7 @@ def test_what_is_discarded_can_be_restored(home: Path, tmp_path: Path) -> None:
     assert Project.restore("golf").record.caption == "second"
     with pytest.raises(UsageFault) as told:
         Project.restore("golf")
-    assert told.value.fix == ("mdctl restore golf --as golf-2",)
+    assert told.value.fix == ("bring it back under another name",)
     assert Project.restore("golf", under="golf-2").record.caption == "first"
     assert names(Project.all()) == ["golf", "golf-2"]
     with pytest.raises(NotFound):
