@@ -36,7 +36,7 @@ STARTER = ModelCard(
     fps=8,
     width=64,
     height=64,
-    guidance=6,
+    guidance=2.5,
     summary="small, trained by this project, inside the package; runs on any CPU",
 )
 

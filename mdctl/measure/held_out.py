@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mdctl.catalog import STARTER
 from mdctl.measure import readers
 from mdctl.media import preview, world
 from mdctl.motion import dataset, families, noise, sampling
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=model, help="model folder, default the one in the package")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--guidance", type=float, default=6)
+    parser.add_argument("--guidance", type=float, default=STARTER.guidance)
     parser.add_argument("--frames", type=int, default=world.NUM_FRAMES, help="1 looks at single frames only")
     parser.add_argument("--out", type=Path, required=True, help="folder for accuracy.json and sheet.png")
     args = parser.parse_args()
