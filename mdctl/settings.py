@@ -7,6 +7,9 @@ from typing import Any, TypeVar, get_args
 
 from mdctl.errors import BadInput, nearest
 
+LEARNING_RATE = 5e-4
+"""Of the official configuration, for every base model that has no other."""
+
 OBJECTIVES = ("ad", "ad-mean", "mse")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -79,7 +82,9 @@ class TrainSettings:
     """Width of every branch; None takes 32, or the narrowest adapted layer where that is less. Alpha is the same."""
 
     dropout: float = 0.1
-    learning_rate: float = 5e-4
+    learning_rate: float | None = None
+    """None takes what suits the base model, 5e-4 for the large ones."""
+
     weight_decay: float | None = None
     """None takes 1e-2 for one clip, 1e-4 for several."""
 
@@ -88,6 +93,10 @@ class TrainSettings:
 
     beta: float = 1.0
     """How strongly the debiased loss takes the anchor's look out (equation 5)."""
+
+    timestep_shift: float | None = None
+    """How far the timesteps lean towards noise, s·u / (1 + (s-1)·u) for uniform u; 1 is the paper's uniform draw. None
+    takes what suits the base model."""
 
     spatial_mask: float = 0.2
     """Share of steps in which the spatial adapter is left out."""
@@ -115,6 +124,7 @@ class TrainSettings:
             rank=(1, 4096),
             dropout=(0, 0.99),
             learning_rate=(1e-8, 1),
+            timestep_shift=(0.01, 100),
             weight_decay=(0, 1),
             beta=(0, 100),
             spatial_mask=(0, 1),

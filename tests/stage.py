@@ -7,6 +7,7 @@ own streams, or a terminal, and can be sent signals.
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -144,6 +145,9 @@ def _act(
     arguments: list[str], environment: dict[str, str], folder: Path, terminal: str, before: Callable[[], None] | None
 ) -> None:
     """What the process does: take its place, its streams and its environment, and be mdctl."""
+    # Whoever started the tests may have them ignore hang-ups, as nohup does.
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.update(environment)
     if terminal:
         os.setsid()  # so that the terminal which is opened next is its own

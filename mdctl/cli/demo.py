@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 NAME = "demo"
 MOTION = "orbiting"
 CAPTION = f"a red square {MOTION} on a gray background"
-STEPS = 100
-SUBJECTS = (("monkey", "grass"), ("panda", "sky"), ("car", "brick"))
+STEPS = 150
+SUBJECTS = (("monkey", "grass"), ("pumpkin", "sky"), ("car", "brick"))
 """Who does it, and in front of what, in the three videos."""
 
 SHEET = "contact-sheet.png"

@@ -270,7 +270,7 @@ def _safe_so_far(run: Run) -> str:
 
 def _example(project: Project) -> str:
     subject, caption = project.record.subject, project.record.caption
-    return caption.replace(subject, "a monkey", 1) if subject else f"a monkey {caption}"
+    return caption.replace(subject, "a monkey", 1) if subject else f"{caption}"
 
 
 def _long(seconds: float) -> str:

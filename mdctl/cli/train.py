@@ -163,6 +163,8 @@ def _frozen(project: Project, flags: Mapping[str, Any], template: str | None, mo
         asked,
         steps=asked.steps or ((300 if (clips.frames or 0) > LONG_CLIP else 150) if one else 500),
         weight_decay=asked.weight_decay if asked.weight_decay is not None else (1e-2 if one else 1e-4),
+        learning_rate=asked.learning_rate or card.learning_rate,
+        timestep_shift=asked.timestep_shift or card.timestep_shift,
     )
     return {
         "mdctl": __version__,

@@ -15,7 +15,7 @@ from mdctl.motion.dataset import Samples
 from mdctl.motion.lora import TEMPORAL, Adapters, read_tensors, spatial_name
 from mdctl.motion.objective import spatial_loss, temporal_loss
 from mdctl.motion.schedule import as_timesteps
-from mdctl.settings import TrainSettings
+from mdctl.settings import LEARNING_RATE, TrainSettings
 
 PATIENCE = 5
 """Steps in a row without a finite gradient after which a run has diverged."""
@@ -98,7 +98,7 @@ def begin(backbone: Backbone, num_clips: int, settings: TrainSettings) -> TrainS
     optimizers = {
         name: torch.optim.AdamW(
             adapters.parameters(name),
-            lr=settings.learning_rate,
+            lr=settings.learning_rate or LEARNING_RATE,
             betas=(0.9, 0.999),
             eps=1e-8,
             weight_decay=settings.weight_decay,
@@ -127,6 +127,11 @@ def train(backbone: Backbone, state: TrainState, samples: Samples, settings: Tra
             )
 
 
+def timestep(drawn: float, num_timesteps: int, shift: float) -> int:
+    """A timestep out of a uniform number in [0, 1); a shift above 1 leans towards noise, where motion is decided."""
+    return int(num_timesteps * shift * drawn / (1 + (shift - 1) * drawn))
+
+
 def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, number: int) -> TrainStep:
     """One step (method: both backward passes first, then every optimizer that has a gradient)."""
     seed, schedule, device = settings.seed, backbone.schedule, backbone.device
@@ -139,7 +144,7 @@ def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: Tr
     shape = tuple(example.posterior.mean.shape)
     latents = example.posterior.draw(noise.normal(seed, "vae", number, shape)).to(device)
     drawn = noise.normal(seed, "noise", number, shape).to(device)
-    moment = noise.uniform_int(seed, "timestep", number, schedule.num_timesteps)
+    moment = timestep(noise.uniform(seed, "timestep", number), schedule.num_timesteps, settings.timestep_shift or 1.0)
     timesteps = as_timesteps(moment, shape[0], device)
     frame = noise.uniform_int(seed, "frame", number, shape[2])
     anchor = noise.uniform_int(seed, "anchor", number, shape[2])

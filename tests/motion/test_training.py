@@ -11,7 +11,7 @@ from tiny import tiny_samples, tiny_settings
 from torch import Tensor
 
 from mdctl.errors import Diverged, Refused
-from mdctl.motion import families, noise
+from mdctl.motion import families, noise, training
 from mdctl.motion.backbone import Backbone, Posterior
 from mdctl.motion.dataset import Sample, Samples
 from mdctl.motion.lora import TEMPORAL
@@ -146,7 +146,7 @@ def test_a_step_is_the_papers_formula(backbone: Backbone, masked: bool) -> None:
     shape = tuple(example.posterior.mean.shape)
     latents = example.posterior.mean + example.posterior.std * noise.normal(0, "vae", 1, shape)
     drawn = noise.normal(0, "noise", 1, shape)
-    timesteps = as_timesteps(noise.uniform_int(0, "timestep", 1, 1000), 1, torch.device("cpu"))
+    timesteps = as_timesteps(training.timestep(noise.uniform(0, "timestep", 1), 1000, 1.0), 1, torch.device("cpu"))
     frame, anchor = noise.uniform_int(0, "frame", 1, shape[2]), noise.uniform_int(0, "anchor", 1, shape[2])
     noisy = schedule.add_noise(latents, drawn, timesteps)
     with torch.no_grad(), state.adapters.speaking({} if masked else {"spatial_000": 1.0}):
@@ -333,3 +333,10 @@ def test_five_in_a_row_are_a_breakdown(backbone: Backbone) -> None:
     assert "--lr" in caught.value.fix[0]
     assert state.skipped[TEMPORAL] == PATIENCE
     assert all(torch.equal(before[key], weight) for key, weight in state.adapters.tensors(TEMPORAL).items())
+
+
+def test_a_shift_leans_towards_noise():
+    """Without a shift timesteps are uniform; a shift of 8 puts the middle of the draws at eight ninths of the way."""
+    assert [training.timestep(drawn, 1000, 1.0) for drawn in (0.0, 0.25, 0.999)] == [0, 250, 999]
+    assert training.timestep(0.5, 1000, 8.0) == 888
+    assert training.timestep(0.9999999, 1000, 8.0) == 999
