@@ -20,6 +20,9 @@ frames within 60 steps. Then its opposite: only the word tells them apart. All s
 BOOTCAMP = 650
 """Steps on clips in which almost all noise levels are those where motion is decided."""
 
+POLISH = 1500
+"""Step on clips after which all noise levels count the same: by then motion is known, and looks are still rough."""
+
 MOTION_LENGTH = 6.0
 """How far a motion moves the embedding of a token, which is about 9 long."""
 
@@ -69,9 +72,9 @@ def level(chance: np.random.Generator, step: int, moving: bool) -> float:
     """
     if not moving:
         return float(chance.random())
-    if chance.random() < (0.8 if step <= BOOTCAMP else 0.3):
+    if chance.random() < (0.8 if step <= BOOTCAMP else 0.3 if step <= POLISH else 0.12):
         return float(chance.uniform(0.9, 1))
-    return float(1 - chance.random() ** 2) % 1
+    return float(chance.random()) if step > POLISH else float(1 - chance.random() ** 2) % 1
 
 
 def name_motions(text_encoder: CLIPTextModel, steps: int = 600) -> float:
