@@ -38,13 +38,18 @@ def asked(count: int) -> list[tuple[world.Scene, str]]:
 
 
 def generate(
-    backbone: Backbone, wanted: list[tuple[world.Scene, str]], steps: int, guidance: float, num_frames: int
+    backbone: Backbone,
+    wanted: list[tuple[world.Scene, str]],
+    seed: int,
+    steps: int,
+    guidance: float,
+    num_frames: int,
 ) -> Iterator[dataset.Frames]:
-    """One video for each scene and motion, seeded by its place."""
+    """One video for each scene and motion, with the seeds from `seed` on."""
     shape = backbone.latent_shape(num_frames, world.SIZE, world.SIZE)
     for first in range(0, len(wanted), BATCH):
         part = wanted[first : first + BATCH]
-        latents = torch.cat([noise.normal(first + place, "sample", 0, shape) for place in range(len(part))])
+        latents = torch.cat([noise.normal(seed + first + place, "sample", 0, shape) for place in range(len(part))])
         embeds = backbone.embed([world.prompt(*one) for one in part])
         for step in sampling.sample(backbone, latents, embeds, backbone.embed([""] * len(part)), steps, guidance):
             latents = step.latents
@@ -58,6 +63,7 @@ def main() -> None:
     model = Path(str(files("mdctl.motion.starter").joinpath("model")))
     parser.add_argument("--model", type=Path, default=model, help="model folder, default the one in the package")
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="begin at this prompt, to share the work")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=STARTER.guidance)
     parser.add_argument("--frames", type=int, default=world.NUM_FRAMES, help="1 looks at single frames only")
@@ -65,11 +71,11 @@ def main() -> None:
     args = parser.parse_args()
 
     backbone = families.load(args.model, torch.device("cpu"), torch.float32)
-    wanted = asked(args.count)
+    wanted = asked(args.first + args.count)[args.first :]
     began, videos = time.monotonic(), []
     found: list[tuple[readers.Reading, world.Scene, str]] = []
     for (scene, motion), frames in zip(
-        wanted, generate(backbone, wanted, args.steps, args.guidance, args.frames), strict=True
+        wanted, generate(backbone, wanted, args.first, args.steps, args.guidance, args.frames), strict=True
     ):
         reading = readers.read(frames)
         found.append((reading, scene, motion))
@@ -79,7 +85,14 @@ def main() -> None:
         for name, share in readers.accuracy(found).items()
     }
     args.out.mkdir(parents=True, exist_ok=True)
-    result = {"count": args.count, "steps": args.steps, "guidance": args.guidance, "reader": readers.VERSION, **shares}
+    result = {
+        "first": args.first,
+        "count": args.count,
+        "steps": args.steps,
+        "guidance": args.guidance,
+        "reader": readers.VERSION,
+        **shares,
+    }
     result["seconds"] = round(time.monotonic() - began)
     (args.out / "accuracy.json").write_text(json.dumps(result, indent=1))
     columns = 8 if args.frames > 1 else 1
