@@ -145,7 +145,8 @@ def _act(
     arguments: list[str], environment: dict[str, str], folder: Path, terminal: str, before: Callable[[], None] | None
 ) -> None:
     """What the process does: take its place, its streams and its environment, and be mdctl."""
-    # Whoever started the tests may have them ignore hang-ups, as nohup does.
+    # Whoever started the tests may have them ignore hang-ups, as nohup does, or Ctrl-C, as a shell's `&` does.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.update(environment)
