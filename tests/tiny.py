@@ -13,8 +13,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from mdctl.media.frames import Frames
 from mdctl.motion.backbone import Backbone
-from mdctl.motion.dataset import Frames, Sample, Samples, to_pixels
+from mdctl.motion.dataset import Sample, Samples, to_pixels
 from mdctl.settings import TrainSettings
 
 TEXT_WIDTH = 16

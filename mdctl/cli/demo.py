@@ -17,7 +17,8 @@ from mdctl.workspace import atomic
 from mdctl.workspace.project import Project
 
 if TYPE_CHECKING:
-    from mdctl.media.world import Frames, Scene
+    from mdctl.media.frames import Frames
+    from mdctl.media.world import Scene
 
 NAME = "demo"
 MOTION = "orbiting"

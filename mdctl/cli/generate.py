@@ -29,7 +29,7 @@ from mdctl.workspace.runs import Change, Run
 from mdctl.workspace.saves import Save
 
 if TYPE_CHECKING:
-    from mdctl.media.ffmpeg import Frames
+    from mdctl.media.frames import Frames
     from mdctl.motion.backbone import Backbone
     from mdctl.motion.lora import Adapters
 

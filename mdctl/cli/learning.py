@@ -21,7 +21,7 @@ from mdctl.workspace.runs import Change, Run
 from mdctl.workspace.saves import Save
 
 if TYPE_CHECKING:
-    from mdctl.media.ffmpeg import Frames
+    from mdctl.media.frames import Frames
     from mdctl.motion.backbone import Backbone
     from mdctl.motion.dataset import Samples
     from mdctl.motion.training import TrainState, TrainStep

@@ -18,6 +18,7 @@ import torch
 from mdctl.catalog import STARTER
 from mdctl.measure import readers
 from mdctl.media import preview, world
+from mdctl.media.frames import Frames
 from mdctl.motion import dataset, families, noise, sampling
 from mdctl.motion.backbone import Backbone
 
@@ -44,7 +45,7 @@ def generate(
     steps: int,
     guidance: float,
     num_frames: int,
-) -> Iterator[dataset.Frames]:
+) -> Iterator[Frames]:
     """One video for each scene and motion, with the seeds from `seed` on."""
     shape = backbone.latent_shape(num_frames, world.SIZE, world.SIZE)
     for first in range(0, len(wanted), BATCH):

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from mdctl.errors import BadInput
 from mdctl.measure.paths import HIT, Values, motion_scores, references
 from mdctl.media import world
-from mdctl.media.world import BACKGROUNDS, COLOURS, GLYPHS, MOTIONS, SHAPES, SIZE, SPAN, SUBJECTS, Frames, Scene, Track
+from mdctl.media.frames import Frames
+from mdctl.media.world import BACKGROUNDS, COLOURS, GLYPHS, MOTIONS, SHAPES, SIZE, SPAN, SUBJECTS, Scene, Track
 
 VERSION = "1"
 """Of the readings: it belongs into every result and grows whenever a reading can change."""

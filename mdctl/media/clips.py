@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from mdctl.errors import BadInput, NotFound, Refused, UsageFault
 from mdctl.media import ffmpeg
-from mdctl.media.ffmpeg import Frames, Grey
+from mdctl.media.ffmpeg import Grey
+from mdctl.media.frames import Frames
 from mdctl.media.probe import probe
 from mdctl.media.source import Source
 from mdctl.media.timing import choose, usual_gap

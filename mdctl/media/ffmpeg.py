@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from mdctl import child
 from mdctl.errors import BadInput, MdctlError, NotReady
+from mdctl.media.frames import Frames
 from mdctl.media.kinds import Unusable
 from mdctl.media.source import DECODERS, MAX_PIXELS, MAX_STREAMS, Source
 from mdctl.media.timing import choose, shown_until
 
-Frames = NDArray[np.uint8]  # f h w c
 Format = Literal["mp4", "gif", "webp"]
 
 GREY_WIDTH = 64

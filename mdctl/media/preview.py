@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mdctl.media.ffmpeg import Frames
+from mdctl.media.frames import Frames
 from mdctl.text import safe
 
 _MARGIN = 8

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-Frames = NDArray[np.uint8]  # f h w c
+from mdctl.media.frames import Frames
+
 Rgb = tuple[int, int, int]
 
 SIZE = 64

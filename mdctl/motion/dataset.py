@@ -5,18 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from mdctl.media.frames import Frames
 from mdctl.motion.backbone import Backbone, Posterior
 from mdctl.motion.noise import permutation
-
-Frames = NDArray[np.uint8]  # f h w c
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 from mdctl.errors import BadInput
 from mdctl.measure.readers import Reading, accuracy, read, wilson
 from mdctl.media import world
-from mdctl.media.world import Frames, Scene, Track
+from mdctl.media.frames import Frames
+from mdctl.media.world import Scene, Track
 
 Case = tuple[Reading, Scene, str, Track]
 

@@ -1,11 +1,11 @@
 """Films made on the spot by our own ffmpeg: one for every oddity that a clip can have."""
 
 import subprocess
-from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
 import pytest
+from films import Film
 
 from mdctl.media import ffmpeg
 
@@ -17,9 +17,6 @@ LEVELS = "color=black:s=32x32:r=30:d=3,format=gray,geq=lum=2*N"
 def lavfi(graph: str) -> list[str]:
     """Input options for a picture that ffmpeg draws itself."""
     return ["-f", "lavfi", "-i", graph]
-
-
-Film = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")

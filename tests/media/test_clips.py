@@ -2,17 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from films import Film
 
 from mdctl.errors import BadInput, NotFound, NotReady, UsageFault
 from mdctl.media import clips
 from mdctl.media.clips import Look, cut, expand, look, parse_trim
-
-Film = Callable[..., Path]
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 

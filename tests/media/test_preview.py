@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdctl.media.ffmpeg import Frames
+from mdctl.media.frames import Frames
 from mdctl.media.preview import contact_sheet, png
 
 

@@ -6,18 +6,16 @@ import random
 import socket
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from films import Film
 from PIL import Image
 
 from mdctl.errors import MdctlError, NotFound
 from mdctl.media import probe as probing
 from mdctl.media.kinds import HiddenPlaylist, Unusable, sniff
 from mdctl.media.probe import probe
-
-Film = Callable[..., Path]
 
 TEST = "testsrc2=s=160x90:r=30:d=1"
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")

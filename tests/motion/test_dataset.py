@@ -6,9 +6,10 @@ import torch
 from safetensors.torch import save as save_tensors
 from tiny import tiny_clip
 
+from mdctl.media.frames import Frames
 from mdctl.motion import dataset
 from mdctl.motion.backbone import Backbone, Posterior
-from mdctl.motion.dataset import Frames, Sample, Samples
+from mdctl.motion.dataset import Sample, Samples
 
 
 def samples_of(count: int, seed: int = 0) -> Samples:

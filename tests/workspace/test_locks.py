@@ -97,7 +97,8 @@ def test_one_may_wait(golf: Path) -> None:
     with another_process(lambda: entered(locks.writer(golf, "train"))) as pid:
         os.kill(pid, signal.SIGKILL)
         with locks.writer(golf, "rm", wait_s=30):
-            pass
+            card = json.loads((golf.parent / ".locks" / "golf.json").read_text())
+    assert (card["pid"], card["command"]) == (os.getpid(), "rm")
 
 
 def test_a_full_disk_keeps_nobody_out(golf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,5 +141,6 @@ def test_what_is_gone_cannot_be_held(golf: Path) -> None:
 @pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder in which nobody can write")
 def test_where_nothing_can_be_written_no_hold_is_needed() -> None:
     """A save on a read-only disk can be read, for nobody can remove it (I3)."""
+    before = sorted(Path("/sys/kernel").iterdir())
     with locks.reader(Path("/sys/kernel")):
-        pass
+        assert sorted(Path("/sys/kernel").iterdir()) == before

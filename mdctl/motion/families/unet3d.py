@@ -116,9 +116,10 @@ class UNet3D:
         unknown = None if _spells(self.tokenizer) else self.tokenizer.unk_token_id
         room = self._limit - 2  # one for the start and one for the end
         used = accumulate(len(found) for found in tokens)
-        return [
+        unread = [
             word for word, found, place in zip(words, tokens, used, strict=True) if unknown in found or place > room
         ]
+        return list(dict.fromkeys(unread))
 
     def predict(self, noisy_latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
         """What the U-Net answers, b c f h w in float32; a single frame leaves the temporal layers out."""

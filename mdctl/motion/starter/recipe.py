@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mdctl.media import ffmpeg, world
+from mdctl.media.frames import Frames
 from mdctl.motion.families import unet3d
 from mdctl.motion.schedule import Schedule
 from mdctl.motion.starter import lessons, parts
@@ -144,7 +145,7 @@ def _frames(stage: str, step: int, places: range) -> tuple[Tensor, Tensor]:
     return pixels(np.stack(images)), torch.from_numpy(np.stack(masks))[:, None].float()
 
 
-def pixels(frames: world.Frames) -> Tensor:
+def pixels(frames: Frames) -> Tensor:
     """Frames (f, h, w, c) as a tensor (f, c, h, w) in [-1, 1]."""
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
 
