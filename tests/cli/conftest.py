@@ -1,7 +1,6 @@
 """What the tests of the command line share: clips, a tiny model, a project that is trained, and ways to run mdctl."""
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
@@ -10,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # test folders are no packages, and `tiny` serves several of them
-
 from stage import QUICK, SMALL, Mdctl, Play, Played, Said, tree
 from tiny import tiny_folder
 

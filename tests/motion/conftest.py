@@ -1,15 +1,11 @@
 """What the tests of motion share: a tiny true model and what it is asked."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # test folders are no packages, and `tiny` serves several of them
-
 from tiny import tiny_folder
+from torch import Tensor
 
 from mdctl.motion import families
 from mdctl.motion.backbone import Backbone
