@@ -17,7 +17,7 @@ import torch
 
 from mdctl.catalog import STARTER
 from mdctl.measure import readers
-from mdctl.media import preview, world
+from mdctl.media import motions, preview, world
 from mdctl.media.frames import Frames
 from mdctl.motion import dataset, families, noise, sampling
 from mdctl.motion.backbone import Backbone
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="begin at this prompt, to share the work")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=STARTER.guidance)
-    parser.add_argument("--frames", type=int, default=world.NUM_FRAMES, help="1 looks at single frames only")
+    parser.add_argument("--frames", type=int, default=motions.NUM_FRAMES, help="1 looks at single frames only")
     parser.add_argument("--out", type=Path, required=True, help="folder for accuracy.json and sheet.png")
     args = parser.parse_args()
 

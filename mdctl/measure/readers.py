@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdctl.errors import BadInput
-from mdctl.measure.paths import HIT, Values, motion_scores, references
+from mdctl.measure import cameras
+from mdctl.measure.paths import HIT, Values, motion_scores, moves, references
 from mdctl.media import world
 from mdctl.media.frames import Frames
-from mdctl.media.world import BACKGROUNDS, COLOURS, GLYPHS, MOTIONS, SHAPES, SIZE, SPAN, SUBJECTS, Scene, Track
+from mdctl.media.motions import MOTIONS, Camera, Track
+from mdctl.media.world import BACKGROUNDS, COLOURS, GLYPHS, SHAPES, SIZE, SPAN, SUBJECTS, Scene
 
-VERSION = "1"
+VERSION = "2"
 """Of the readings: it belongs into every result and grows whenever a reading can change."""
 
 FOUND = 0.75
@@ -60,7 +62,7 @@ class Reading:
     found: float
     """Share of frames that show a subject; below `FOUND` there is none."""
     static: bool
-    """Whether the subject neither moves nor changes its size."""
+    """Whether neither the subject nor the camera moves, and the size stays the same."""
     likeness: float = 0.0
     """Share of what differs from the background that the best sprite explains, at most 1."""
     motions: dict[str, float] = field(default_factory=dict)
@@ -76,20 +78,23 @@ def read(frames: Frames) -> Reading:
             fix="judge clips that starter has made",
         )
 
-    # The background, without the cast that lies over the whole clip.
+    # The background as the camera sees it, without the cast that lies over the whole clip.
     smooth = _smooth(frames)
     nearest = _nearest_background(smooth)
-    smooth -= _cast(smooth, nearest)
+    camera = cameras.camera(frames, nearest)
+    camera = camera if camera and moves(camera) else None
+    backdrop = _seen_backdrop(nearest, camera) if camera else _backdrop(nearest)
+    smooth -= _cast(smooth, backdrop)
     lab = _lab(smooth)
-    background = nearest if _misfit(lab[::2, ::2, ::2], nearest) < _FOREIGN else None
+    background = nearest if _misfit(lab[::2, ::2, ::2], backdrop) < _FOREIGN else None
 
     # What stands before it.
-    blobs = _blobs(lab, nearest)
+    blobs = _blobs(lab, backdrop)
     found = float(blobs.seen.mean())
     if found < FOUND:
         return Reading(background, None, None, None, None, found, static=False)
     rgb, colour = _colour(lab, blobs)
-    guess, likeness, clear = _subject(smooth, nearest, blobs, rgb, colour)
+    guess, likeness, clear = _subject(smooth, nearest, backdrop, blobs, rgb, colour, camera)
     if likeness < _THING:
         return Reading(background, None, None, None, None, 0.0, static=False, likeness=likeness)
     if guess in GLYPHS:
@@ -97,7 +102,7 @@ def read(frames: Frames) -> Reading:
 
     # Where it went.
     missing = len(frames) - int(blobs.seen.sum())
-    track = _track(Scene(guess, nearest, colour), blobs) if missing <= MISSING else None
+    track = _track(Scene(guess, nearest, colour), blobs, camera) if missing <= MISSING else None
     scores = motion_scores(track) if track else {}
     best = max(scores, key=scores.__getitem__, default="")
     return Reading(
@@ -116,7 +121,7 @@ def read(frames: Frames) -> Reading:
 # --- Seeing: what is background, and what is not.
 
 
-def _smooth(frames: Frames) -> Image:  # f h w c → same, 0..255
+def _smooth(frames: Frames | Image) -> Image:  # f h w c → same, 0..255
     # Backgrounds are looked at through this too, so that a texture drawn softly is still that texture.
     return np.stack([cv2.GaussianBlur(frame, (0, 0), 1.0) for frame in frames.astype(np.float32)])
 
@@ -126,28 +131,41 @@ def _lab(images: Image) -> Image:  # ... h w c, 0..255 → same, Lab
     return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2Lab), np.float32).reshape(images.shape)
 
 
+@dataclass(frozen=True)
+class _Backdrop:
+    """A background as readers see it, f h w c, where one frame stands for all when the camera does not move."""
+
+    smooth: Image
+    lab: Image
+
+
 @functools.cache
-def _backdrop(name: str) -> tuple[Image, Image]:
-    """A background as readers see it: smooth, and the same in Lab."""
+def _backdrop(name: str) -> _Backdrop:
     smooth = _smooth(BACKGROUNDS[name][None])
-    return smooth[0], _lab(smooth)[0]
+    return _Backdrop(smooth, _lab(smooth))
 
 
-def _misfit(sample: Image, background: str) -> float:
+def _seen_backdrop(name: str, camera: Camera) -> _Backdrop:
+    seen = [world.backdrop(name, camera, frame) * np.float32(255) for frame in range(len(camera.x))]
+    smooth = _smooth(np.stack(seen))
+    return _Backdrop(smooth, _lab(smooth))
+
+
+def _misfit(sample: Image, backdrop: _Backdrop) -> float:
     """Mean distance of a sample, every second pixel, to a background, without the farthest: they may be the subject."""
-    distances = np.square(sample - _backdrop(background)[1][::2, ::2]).sum(-1).ravel()
+    distances = np.square(sample - backdrop.lab[::2, ::2, ::2]).sum(-1).ravel()
     keep = int(0.7 * distances.size)
     return float(np.sqrt(np.partition(distances, keep)[:keep]).mean())
 
 
 def _nearest_background(smooth: Image) -> str:
     sample = _lab(smooth[::2, ::2, ::2])
-    return min(BACKGROUNDS, key=functools.partial(_misfit, sample))
+    return min(BACKGROUNDS, key=lambda name: _misfit(sample, _backdrop(name)))
 
 
-def _cast(smooth: Image, background: str) -> Image:  # f h w c → c
+def _cast(smooth: Image, backdrop: _Backdrop) -> Image:  # f h w c → c
     """By how much all colours of a clip are off, within what is forgiven."""
-    difference = smooth[::2, ::2, ::2] - _backdrop(background)[0][::2, ::2]
+    difference = smooth[::2, ::2, ::2] - backdrop.smooth[::2, ::2, ::2]
     return np.asarray(np.median(difference.reshape(-1, 3), 0).clip(-_CAST, _CAST), np.float32)
 
 
@@ -165,9 +183,9 @@ class _Blobs:
         return ~np.isnan(self.size)
 
 
-def _blobs(lab: Image, background: str) -> _Blobs:
+def _blobs(lab: Image, backdrop: _Backdrop) -> _Blobs:
     """The largest thing in each frame that is not background, with the parts that lie near to each other."""
-    visible = (np.square(lab - _backdrop(background)[1]).sum(-1) > _VISIBLE**2).astype(np.uint8)
+    visible = (np.square(lab - backdrop.lab).sum(-1) > _VISIBLE**2).astype(np.uint8)
     smallest, largest = _areas()
     masks, places = np.zeros_like(visible), np.full((3, len(lab)), np.nan)
     for index, image in enumerate(visible):
@@ -211,15 +229,24 @@ def _colour(lab: Image, blobs: _Blobs) -> tuple[Image, str | None]:
     return rgb, name
 
 
-def _subject(smooth: Image, background: str, blobs: _Blobs, rgb: Image, colour: str | None) -> tuple[str, float, bool]:
+def _subject(
+    smooth: Image,
+    background: str,
+    backdrop: _Backdrop,
+    blobs: _Blobs,
+    rgb: Image,
+    colour: str | None,
+    camera: Camera | None,
+) -> tuple[str, float, bool]:
     """The sprite that best explains what differs from the background, how much of it, and whether it leads clearly."""
-    # Look at every blob through a window of its own size; what lies beyond the frame counts for nothing.
-    backdrop = _backdrop(background)[0]
+    # Look at every blob through a window of its own size, upright; what lies beyond the frame counts for nothing.
+    behind = np.broadcast_to(backdrop.smooth, smooth.shape)
     inside = np.ones((SIZE, SIZE), np.float32)
     windows = []
     for index in np.flatnonzero(blobs.seen):
-        matrix = _placing(_WINDOW / (2 * _REACH * blobs.size[index]), (blobs.x[index], blobs.y[index]), _WINDOW)
-        layers = [cv2.warpAffine(layer, matrix, (_WINDOW, _WINDOW)) for layer in (smooth[index], backdrop, inside)]
+        scale, angle = _WINDOW / (2 * _REACH * blobs.size[index]), camera.angle[index] if camera else 0.0
+        matrix = _placing(scale, (blobs.x[index], blobs.y[index]), _WINDOW, angle)
+        layers = [cv2.warpAffine(layer, matrix, (_WINDOW, _WINDOW)) for layer in (smooth[index], behind[index], inside)]
         windows.append(np.dstack(layers).reshape(-1, 7))
     seen, back, present = np.split(np.array(windows), [3, 6], -1)  # n p 3, n p 3, n p 1
     actual, present = seen - back, present.sum(0)
@@ -246,11 +273,12 @@ def _subject(smooth: Image, background: str, blobs: _Blobs, rgb: Image, colour: 
     return SUBJECTS[best], likeness, bool(likeness >= _LIKENESS and lead >= _LEAD)
 
 
-def _placing(scale: float, centre: tuple[float, float], edge: int) -> Values:
-    """The map that puts `centre` of an image into the middle of a square one, `scale` times as large."""
+def _placing(scale: float, centre: tuple[float, float], edge: int, angle: float = 0.0) -> Values:
+    """The map that puts `centre` of an image into the middle of a square one, `scale` times as large, turned back."""
+    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+    turned = np.array([[cos, sin], [-sin, cos]])
     # OpenCV counts from the middle of a pixel, the world from its corner.
-    x, y = (edge / 2 - 0.5 - scale * (place - 0.5) for place in centre)
-    return np.array([[scale, 0, x], [0, scale, y]])
+    return np.column_stack([turned, edge / 2 - 0.5 - turned @ (np.array(centre) - 0.5)])
 
 
 @functools.cache
@@ -262,7 +290,7 @@ def _stance(subject: str, colour: str | None, background: str) -> tuple[Image, V
     places = [(24, 24), (37, 27), (27, 38), (40, 41)]  # at different phases of every texture
     x, y = np.array(places, np.float64).T
     frames, _ = world.render(Scene(subject, background, colour), Track(x, y, np.full(len(places), float(_POSE))))
-    masks = _blobs(_lab(_smooth(frames)), background).masks
+    masks = _blobs(_lab(_smooth(frames)), _backdrop(background)).masks
     half = _CANVAS // 2
     crops = [mask[y - half : y + half, x - half : x + half] for mask, (x, y) in zip(masks, places, strict=True)]
     visible = np.stack(crops).mean(0, dtype=np.float32)
@@ -290,7 +318,7 @@ def _templates(background: str, colour: str | None) -> tuple[Image, Image]:
 # --- Following: where it is in every frame.
 
 
-def _track(scene: Scene, blobs: _Blobs) -> Track:
+def _track(scene: Scene, blobs: _Blobs, camera: Camera | None) -> Track:
     """The track whose blobs would be those that were seen, though parts are hidden or beyond the frame."""
     visible, offset, ratio = _stance(scene.subject, scene.colour, scene.background)
     there = np.flatnonzero(blobs.seen)
@@ -305,7 +333,8 @@ def _track(scene: Scene, blobs: _Blobs) -> Track:
             size *= min(max(blob[2] / math.sqrt(area), 0.8), 1.25)
         rows.append((x, y, size))
     frames = np.arange(len(blobs.size))
-    return Track(*(np.interp(frames, there, values) for values in zip(*rows, strict=True)))
+    x, y, size = (np.interp(frames, there, values) for values in zip(*rows, strict=True))
+    return Track(x, y, size, camera)
 
 
 # --- Counting.

@@ -1,13 +1,11 @@
-"""The world that `starter` draws: palette, sprites, backgrounds, motions and a renderer that knows the truth.
+"""The world that `starter` draws: palette, sprites, backgrounds and a renderer that knows the truth.
 
-This is the single source of truth: the recipe trains on it and the readers of `measure` compare with it.
-Positions and sizes are pixels of a 64x64 frame; `x` grows to the right, `y` downwards, time runs over [0, 1].
+With `motions` this is the single source of truth: the recipe trains on it and the readers of `measure` compare with it.
 """
 
 import functools
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -17,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mdctl.media.frames import Frames
+from mdctl.media.motions import BASE_MOTIONS, CAMERA_MOTIONS, Camera, Rng, Track
 
 Rgb = tuple[int, int, int]
 
 SIZE = 64
-NUM_FRAMES = 16
 FPS = 8
 
 SPRITE = 80
@@ -82,19 +80,6 @@ class Scene:
     def noun(self) -> str:
         """The subject as a prompt names it, such as `red circle` or `monkey`."""
         return f"{self.colour} {self.subject}" if self.colour else self.subject
-
-
-@dataclass(frozen=True)
-class Track:
-    """Where the subject is in every frame: centre and size in pixels, one value a frame."""
-
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    size: NDArray[np.float64]
-
-    def points(self) -> NDArray[np.float64]:
-        """Centres as an array of shape (f, 2)."""
-        return np.stack([self.x, self.y], 1)
 
 
 # --- Backgrounds: plain ones and textures, each one tile that fills the frame.
@@ -188,96 +173,43 @@ def sprite(subject: str, colour: str | None = None) -> NDArray[np.float32]:
 def render(scene: Scene, track: Track) -> tuple[Frames, NDArray[np.bool_]]:
     """Frames (f, 64, 64, 3) of a scene in motion, and the true mask of the subject (f, 64, 64)."""
     source = sprite(scene.subject, scene.colour)
-    backdrop = BACKGROUNDS[scene.background].astype(np.float32) / 255
     frames, masks = [], []
-    for x, y, size in zip(track.x, track.y, track.size, strict=True):
+    for frame, (x, y, size) in enumerate(zip(track.x, track.y, track.size, strict=True)):
         # Draw at twice the size and average down, so that sub-pixel positions are smooth.
-        scale = 2 * size / SPAN
-        matrix = np.array([[scale, 0, 2 * x - scale * SPRITE / 2], [0, scale, 2 * y - scale * SPRITE / 2]])
+        scale, angle = 2 * size / SPAN, track.camera.angle[frame] if track.camera else 0.0
+        cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+        shift = (cos - sin) * SPRITE / 2, (cos + sin) * SPRITE / 2
+        matrix = np.array([[cos, -sin, 2 * x - shift[0]], [sin, cos, 2 * y - shift[1]]])
         layer = cv2.warpAffine(source, matrix, (2 * SIZE, 2 * SIZE), flags=cv2.INTER_LINEAR)
         layer = layer.reshape(SIZE, 2, SIZE, 2, 4).mean((1, 3))
-        frames.append(layer[..., :3] + backdrop * (1 - layer[..., 3:]))
+        frames.append(layer[..., :3] + backdrop(scene.background, track.camera, frame) * (1 - layer[..., 3:]))
         masks.append(layer[..., 3] > 0.5)
     return (np.clip(np.stack(frames), 0, 1) * 255 + 0.5).astype(np.uint8), np.stack(masks)
 
 
-# --- Motions. Each draws its own start, reach and size from `rng`, within the frame.
-
-Rng = np.random.Generator
-Motion = Callable[[NDArray[np.float64], Rng], Track]
-
-
-def _still(t: NDArray[np.float64], rng: Rng) -> Track:
-    x, y = rng.uniform(16, 48, 2)
-    return Track(x + 0 * t, y + 0 * t, rng.uniform(22, 28) + 0 * t)
-
-
-def _straight(dx: int, dy: int) -> Motion:
-    def track(t: NDArray[np.float64], rng: Rng) -> Track:
-        along = 32 + rng.uniform(-2, 2) + rng.uniform(17, 20) * (2 * t - 1)
-        across = rng.uniform(17, 47) + 0 * t
-        size = rng.uniform(22, 27) + 0 * t
-        x = along if dx > 0 else 64 - along if dx < 0 else across
-        y = along if dy > 0 else 64 - along if dy < 0 else across
-        return Track(x, y, size)
-
-    return track
+def backdrop(background: str, camera: Camera | None, frame: int) -> NDArray[np.float32]:
+    """The background as the camera sees it in one frame, (64, 64, 3) in [0, 1]; its tile goes on and on."""
+    tile = np.asarray(BACKGROUNDS[background] / 255, np.float32)
+    if camera is None:
+        return tile
+    # The same in a frame of twice the size, where pixels are counted from their middle and not from their corner.
+    matrix = camera.matrix(frame)
+    double = np.repeat(np.repeat(tile, 2, 0), 2, 1)
+    matrix[:, 2] = 2 * matrix[:, 2] + 0.5 * matrix[:, :2].sum(1) - 0.5
+    seen = cv2.warpAffine(double, matrix, (2 * SIZE, 2 * SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return np.asarray(seen.reshape(SIZE, 2, SIZE, 2, 3).mean((1, 3)), np.float32)
 
 
-def _scaled(grows: bool) -> Motion:
-    def track(t: NDArray[np.float64], rng: Rng) -> Track:
-        x, y = rng.uniform(26, 38, 2)
-        small, large = rng.uniform(11, 14), rng.uniform(38, 44)
-        size = small + (large - small) * (t if grows else 1 - t)
-        return Track(x + 0 * t, y + 0 * t, size)
-
-    return track
-
-
-def _orbiting(t: NDArray[np.float64], rng: Rng) -> Track:
-    x, y = rng.uniform(30, 34, 2)
-    radius = rng.uniform(14, 18)
-    turn = 2 * np.pi * t - np.pi / 2
-    return Track(x + radius * np.cos(turn), y + radius * np.sin(turn), rng.uniform(20, 24) + 0 * t)
-
-
-def _zigzag(t: NDArray[np.float64], rng: Rng) -> Track:
-    y, reach = rng.uniform(30, 34), rng.uniform(15, 18)
-    saw = 2 * np.abs(2 * ((2 * t + 0.5) % 1) - 1) - 1
-    return Track(64 - (19 + 26 * t), y + reach * saw, rng.uniform(20, 24) + 0 * t)
-
-
-def _bouncing(t: NDArray[np.float64], rng: Rng) -> Track:
-    x, floor, height = rng.uniform(24, 40), rng.uniform(48, 51), rng.uniform(26, 32)
-    return Track(x + 0 * t, floor - height * np.abs(np.sin(2 * np.pi * t)), rng.uniform(20, 24) + 0 * t)
-
-
-BASE_MOTIONS: dict[str, Motion] = {
-    "moving left": _straight(-1, 0),
-    "moving right": _straight(1, 0),
-    "moving up": _straight(0, -1),
-    "moving down": _straight(0, 1),
-    "standing still": _still,
-    "growing": _scaled(True),
-    "shrinking": _scaled(False),
-}
-"""What `starter` is taught."""
-
-NOVEL_MOTIONS: dict[str, Motion] = {"orbiting": _orbiting, "zigzagging": _zigzag, "bouncing": _bouncing}
-"""What `starter` is never taught, kept for learning by MotionDirector."""
-
-MOTIONS = BASE_MOTIONS | NOVEL_MOTIONS
-
-
-def track(motion: str, rng: Rng, num_frames: int = NUM_FRAMES) -> Track:
-    """One way this motion can run, over `num_frames` frames."""
-    return MOTIONS[motion](np.linspace(0, 1, num_frames), rng)
+# --- Words and chance.
 
 
 def prompt(scene: Scene, motion: str | None = None) -> str:
     """The full sentence for a scene, such as `a monkey moving left on a grass background`."""
     article = "an" if scene.noun[0] in "aeiou" else "a"
-    return " ".join(filter(None, [article, scene.noun, motion, f"on a {scene.background} background"]))
+    place = f"on a {scene.background} background"
+    if motion in CAMERA_MOTIONS:
+        return f"{article} {scene.noun} {place}, camera {motion}"
+    return " ".join(filter(None, [article, scene.noun, motion, place]))
 
 
 def held_out(first: str, second: str) -> bool:

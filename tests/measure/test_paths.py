@@ -1,23 +1,27 @@
 """Tracks of known likeness, and every motion of the world against every other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mdctl.measure.paths import HIT, agreement, amplitude, motion_scores, references
-from mdctl.media import world
-from mdctl.media.world import Track
+from mdctl.media import motions
+from mdctl.media.motions import Track
 
-ORBIT = world.track("orbiting", np.random.default_rng(0))
+ORBIT = motions.track("orbiting", np.random.default_rng(0))
 
 
 def _still(size: float = 22.0) -> Track:
     return Track(np.full(16, 30.0), np.full(16, 20.0), np.full(16, size))
 
 
-@pytest.mark.parametrize("motion", [name for name in world.MOTIONS if name != "standing still"])
+@pytest.mark.parametrize(
+    "motion", [name for name in motions.BASE_MOTIONS | motions.NOVEL_MOTIONS if name != "standing still"]
+)
 def test_place_and_size_do_not_matter(motion: str) -> None:
     """A copy elsewhere, of another size, agrees fully."""
-    track = world.track(motion, np.random.default_rng(1))
+    track = motions.track(motion, np.random.default_rng(1))
     assert agreement(Track(track.x + 5, track.y - 3, track.size * 0.7), track) == pytest.approx(1)
 
 
@@ -53,17 +57,17 @@ def test_what_does_not_move_agrees_with_nothing() -> None:
         assert agreement(*pair) == 0
     assert amplitude(_still(), ORBIT) == 0
     assert amplitude(ORBIT, _still()) == 0
-    assert motion_scores(_still()) == dict.fromkeys(world.MOTIONS, 0.0) | {"standing still": 1.0}
+    assert motion_scores(_still()) == dict.fromkeys(motions.MOTIONS, 0.0) | {"standing still": 1.0}
 
 
-@pytest.mark.parametrize("motion", world.MOTIONS)
+@pytest.mark.parametrize("motion", motions.MOTIONS)
 def test_every_motion_is_told_from_the_others(motion: str) -> None:
     """A motion that trembles, as that of a model does, still agrees most with itself, by a hit."""
     rng = np.random.default_rng(6)
     for _ in range(12):
-        track = world.track(motion, rng)
+        track = motions.track(motion, rng)
         x, y = track.x + rng.normal(0, 0.8, 16), track.y + rng.normal(0, 0.8, 16)
-        scores = motion_scores(Track(x, y, track.size * np.exp(rng.normal(0, 0.03, 16))))
+        scores = motion_scores(replace(track, x=x, y=y, size=track.size * np.exp(rng.normal(0, 0.03, 16))))
         assert max(scores, key=scores.__getitem__) == motion
         assert scores[motion] >= HIT
 
@@ -80,5 +84,5 @@ def test_what_dominates_is_the_motion() -> None:
 def test_references_fit_any_length() -> None:
     """A longer clip is compared with references of its own length, and a very short one with none."""
     assert {len(reference.x) for reference in references("zigzagging", 24)} == {24}
-    assert motion_scores(world.track("bouncing", np.random.default_rng(7), 24))["bouncing"] >= HIT
-    assert motion_scores(world.track("bouncing", np.random.default_rng(7), 4)) == {}
+    assert motion_scores(motions.track("bouncing", np.random.default_rng(7), 24))["bouncing"] >= HIT
+    assert motion_scores(motions.track("bouncing", np.random.default_rng(7), 4)) == {}

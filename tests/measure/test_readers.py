@@ -1,6 +1,7 @@
 """Readings of drawn truth, of worn truth, and of what shows nothing."""
 
 import itertools
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 
 from mdctl.errors import BadInput
 from mdctl.measure.readers import Reading, accuracy, read, wilson
-from mdctl.media import world
+from mdctl.media import motions, world
 from mdctl.media.frames import Frames
-from mdctl.media.world import Scene, Track
+from mdctl.media.motions import CAMERA_MOTIONS, MOTIONS, Track
+from mdctl.media.world import Scene
 
 Case = tuple[Reading, Scene, str, Track]
 
@@ -26,15 +28,17 @@ def _cases(count: int, seed: int, worn: bool = False) -> list[Case]:
     """Readings of random scenes in random motions, every fourth of a pair that training never shows."""
     rng, cases = np.random.default_rng(seed), []
     for index in range(count):
-        scene, motion = world.draw_scene(rng, unseen=index % 4 == 0), str(rng.choice(list(world.MOTIONS)))
-        track = world.track(motion, rng)
+        scene, motion = world.draw_scene(rng, unseen=index % 4 == 0), str(rng.choice(list(MOTIONS)))
+        if motion in CAMERA_MOTIONS:  # plain colour does not show them
+            scene = replace(scene, background=str(rng.choice(world.TEXTURED)))
+        track = motions.track(motion, rng)
         frames, _ = world.render(scene, track)
         cases.append((read(_worn(frames, rng) if worn else frames), scene, motion, track))
     return cases
 
 
 def _clip(subject: str, background: str, colour: str | None = None, motion: str = "moving right") -> Frames:
-    return world.render(Scene(subject, background, colour), world.track(motion, np.random.default_rng(3)))[0]
+    return world.render(Scene(subject, background, colour), motions.track(motion, np.random.default_rng(3)))[0]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +94,11 @@ def test_shuffled_answers_are_right_by_chance_only(drawn: list[Case]) -> None:
     """Readings of other clips are right in about one of K cases."""
     turns = [drawn[turn:] + drawn[:turn] for turn in range(1, 21)]
     shares = accuracy((one[0], *other[1:3]) for turn in turns for one, other in zip(drawn, turn, strict=True))
-    for attribute, kinds in (("subject", world.SUBJECTS), ("background", world.BACKGROUNDS), ("motion", world.MOTIONS)):
+    for attribute, kinds in (
+        ("subject", world.SUBJECTS),
+        ("background", world.BACKGROUNDS),
+        ("motion", MOTIONS),
+    ):
         assert shares[attribute].value == pytest.approx(1 / len(kinds), abs=0.03)
 
 
@@ -123,7 +131,7 @@ def test_a_blank_clip_shows_nothing(level: int) -> None:
 
 def test_a_colour_off_the_palette_has_no_name() -> None:
     """A brown square is a square of no colour."""
-    frames, masks = world.render(Scene("square", "sky", "red"), world.track("growing", np.random.default_rng(5)))
+    frames, masks = world.render(Scene("square", "sky", "red"), motions.track("growing", np.random.default_rng(5)))
     frames[masks] = (96, 78, 60)
     reading = read(frames)
     assert (reading.subject, reading.colour, reading.motion) == ("square", None, "growing")

@@ -7,7 +7,7 @@ import pytest
 from films import read
 
 from mdctl.errors import BadInput, NotReady
-from mdctl.media import ffmpeg, world
+from mdctl.media import ffmpeg, motions, world
 from mdctl.media.ffmpeg import decode, encode
 from mdctl.media.frames import Frames
 from mdctl.media.probe import probe
@@ -17,7 +17,7 @@ from mdctl.media.probe import probe
 def drawn() -> Frames:
     """Sixteen frames of the drawn world, 64x64."""
     dice = np.random.default_rng(0)
-    return world.render(world.Scene("monkey", "sand"), world.track("moving left", dice))[0]
+    return world.render(world.Scene("monkey", "sand"), motions.track("moving left", dice))[0]
 
 
 @pytest.mark.parametrize(("form", "error"), [("mp4", 2.0), ("gif", 1.5), ("webp", 3.0)])

@@ -1,13 +1,15 @@
 """What `starter` is shown, in which order and with which words; every draw is keyed by (stage, step, place)."""
 
 import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from mdctl.media import world
+from mdctl.media import motions, world
+from mdctl.media.motions import Track
 from mdctl.motion.starter import parts
 
 CURRICULUM = ((130, 1), (300, 2), (420, 4))
@@ -23,6 +25,9 @@ BOOTCAMP = 650
 POLISH = 1500
 """Step on clips after which all noise levels count the same: by then motion is known, and looks are still rough."""
 
+VIEWS = 0.25
+"""Share of the clips before a texture in which the camera stands elsewhere: so that it can learn to move there."""
+
 MOTION_LENGTH = 6.0
 """How far a motion moves the embedding of a token, which is about 9 long."""
 
@@ -32,14 +37,33 @@ def rng(stage: str, step: int, place: int) -> np.random.Generator:
     return np.random.default_rng([sum(stage.encode()), step, place])
 
 
-def clips(size: int) -> list[tuple[world.Scene, str, np.random.Generator]]:
-    """Scene, motion and chance of every clip in the bank; no pair that is held out is among them."""
-    found = []
-    for place in range(size):
-        chance = rng("bank", 0, place)
-        scene = world.draw_scene(chance)
-        found.append((scene, world.draw_motion(chance, scene.subject), chance))
-    return found
+@dataclass(frozen=True)
+class Clip:
+    """What one clip of the bank shows."""
+
+    scene: world.Scene
+    motion: str
+    track: Track
+
+    @property
+    def prompt(self) -> str:
+        """The full sentence; it says so when the camera stands elsewhere."""
+        return world.prompt(self.scene, self.motion) + (", another view" if self.track.camera else "")
+
+
+def clips(size: int) -> list[Clip]:
+    """All clips of the bank; no pair that is held out is among them."""
+    return [clip(rng("bank", 0, place)) for place in range(size)]
+
+
+def clip(chance: np.random.Generator) -> Clip:
+    """One clip; textures are now and then seen by a camera that stands elsewhere."""
+    scene = world.draw_scene(chance)
+    motion = world.draw_motion(chance, scene.subject)
+    track = motions.track(motion, chance)
+    if scene.background in world.TEXTURED and chance.random() < VIEWS:
+        track = replace(track, camera=motions.another_view(chance))
+    return Clip(scene, motion, track)
 
 
 def shown(by_motion: list[list[int]], step: int) -> list[int]:
@@ -48,20 +72,29 @@ def shown(by_motion: list[list[int]], step: int) -> list[int]:
     return [place for places in by_motion[:motions] for place in places]
 
 
-def caption(scene: world.Scene, motion: str, chance: np.random.Generator, moving: bool) -> str:
+def still(stage: str, step: int) -> bool:
+    """Whether a step shows single frames: all do before the clips, and later every fifth, lest it forgets them.
+
+    The spatial adapters of MotionDirector learn from single frames, so the model has to stay at home there.
+    """
+    return stage == "frames" or (step > BOOTCAMP and step % 5 == 0)
+
+
+def caption(clip: Clip, chance: np.random.Generator, moving: bool) -> str:
     """A prompt for a clip; now and then parts of it are left out, or unknown words stand in for the motion.
 
     A tenth of the prompts for clips names the motion alone: nothing else in them could be attended to.
     """
     if moving and chance.random() < 0.1:
-        return motion
+        return clip.motion
     if chance.random() < 0.1:
         return ""
+    full = clip.prompt
     if not moving or chance.random() < 0.1:
         unknown = " ".join(["zzz"] * int(chance.integers(0, 4)))
-        motion = " ".join(filter(None, ["is" if unknown and chance.random() < 0.3 else "", unknown]))
-    full = world.prompt(scene, motion)
-    return full.rsplit(" on a ", 1)[0] if chance.random() < 0.08 else full
+        instead = " ".join(filter(None, ["is" if unknown and chance.random() < 0.3 else "", unknown]))
+        full = full.replace(f" {clip.motion}", f" {instead}" if instead else "")
+    return full.split(" on a ")[0] if chance.random() < 0.08 else full
 
 
 def level(chance: np.random.Generator, step: int, moving: bool) -> float:
@@ -82,13 +115,15 @@ def name_motions(text_encoder: CLIPTextModel, steps: int = 600) -> float:
 
     The frames never needed the words of motions, and on clips the encoder would rather silence them as a nuisance than
     wait until the U-Net has learned their use: in 500 steps `left` and `right` had come to mean the same. So each
-    motion gets a direction of its own, all else stays as it was, and the encoder is frozen from here on.
+    word of direction or change gets an arrow of its own (a diagonal is the sum of two), all else stays as it was, and
+    the encoder is frozen from here on.
     """
     tokenizer, old = parts.new_tokenizer(), copy.deepcopy(text_encoder)
-    motions = list(world.BASE_MOTIONS)
-    directions = torch.randn(len(motions), parts.WIDTH, generator=torch.Generator().manual_seed(7))
+    taught = list(motions.BASE_MOTIONS)
+    words = list(dict.fromkeys(motion.split()[-1] for motion in taught))
+    directions = torch.randn(len(words), parts.WIDTH, generator=torch.Generator().manual_seed(7))
     directions = MOTION_LENGTH * directions / directions.norm(dim=1, keepdim=True)
-    last_words = tokenizer.convert_tokens_to_ids([motion.split()[-1] for motion in motions])
+    numbers = tokenizer.convert_tokens_to_ids(words)
     optimizer = torch.optim.AdamW(text_encoder.parameters(), lr=1e-3, weight_decay=0.0)
     error = torch.zeros(())
     for step in range(steps):
@@ -96,13 +131,13 @@ def name_motions(text_encoder: CLIPTextModel, steps: int = 600) -> float:
         chance = rng("words", step, 0)
         prompts = []
         for _ in range(64):
-            scene, motion = world.draw_scene(chance), str(chance.choice(motions))
+            scene, motion = world.draw_scene(chance), str(chance.choice(taught))
             phrase = str(chance.choice([motion, motion, motion, str(chance.choice(parts.UNTAUGHT)), ""]))
             prompts.append(phrase if chance.random() < 0.15 else world.prompt(scene, phrase))
         tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         with torch.no_grad():
             target: Tensor = old(tokens)[0].clone()
-            for word, direction in zip(last_words, directions, strict=True):
+            for word, direction in zip(numbers, directions, strict=True):
                 target += direction * (tokens == word).cumsum(1).clamp(max=1)[..., None]
         error = (text_encoder(tokens)[0] - target).square().mean()
         error.backward()

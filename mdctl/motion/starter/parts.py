@@ -5,13 +5,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from mdctl.media import world
+from mdctl.media import motions, world
 
 MAX_TOKENS = 16
 WIDTH = 128
 """Width of the text encoder, and so of the cross-attention."""
 
-GRAMMAR = ["a", "an", "the", "on", "in", "at", "of", "with", "and", "to", "is", "are", "background"]
+GRAMMAR = ["a", "an", "the", "on", "in", "at", "of", "with", "and", "to", "is", "are", "background", "another", "view"]
 UNTAUGHT = [
     "orbiting",
     "zigzagging",
@@ -35,8 +35,8 @@ UNTAUGHT = [
 
 def vocabulary() -> list[str]:
     """Every token, special ones first; the place in the list is the token's number."""
-    motions = [word for phrase in world.BASE_MOTIONS for word in phrase.split()]
-    words = [*GRAMMAR, *world.SUBJECTS, *world.COLOURS, *world.BACKGROUNDS, *motions, *UNTAUGHT]
+    taught = [word for phrase in motions.BASE_MOTIONS for word in phrase.split()]
+    words = [*GRAMMAR, *world.SUBJECTS, *world.COLOURS, *world.BACKGROUNDS, *taught, *UNTAUGHT]
     return ["<pad>", "<start>", "<end>", "<unknown>", *dict.fromkeys(words)]
 
 

@@ -23,7 +23,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mdctl.media import ffmpeg, world
+from mdctl.media import ffmpeg, motions, world
 from mdctl.media.frames import Frames
 from mdctl.motion.families import unet3d
 from mdctl.motion.schedule import Schedule
@@ -31,7 +31,9 @@ from mdctl.motion.starter import lessons, parts
 from mdctl.motion.starter.muon import Muon
 
 STAGES = ("vae", "bank", "frames", "clips", "export")
-STEPS = {"vae": 2000, "frames": 1400, "clips": 2000}
+STEPS = {"vae": 2000, "frames": 2400, "clips": 3000}
+STILLS = 4
+"""Single frames that stand in for one clip, in the steps on clips that show frames only."""
 
 Loss = Callable[[int, range], Tensor]
 """From a step and this process's places in the batch to a mean loss."""
@@ -136,10 +138,8 @@ def _frames(stage: str, step: int, places: range) -> tuple[Tensor, Tensor]:
     images, masks = [], []
     for place in places:
         chance = lessons.rng(stage, step, place)
-        scene = world.draw_scene(chance)
-        path = world.track(str(chance.choice(list(world.BASE_MOTIONS))), chance)
-        at = chance.integers(0, len(path.x))
-        image, mask = world.render(scene, world.Track(path.x[[at]], path.y[[at]], path.size[[at]]))
+        clip = lessons.clip(chance)
+        image, mask = world.render(clip.scene, clip.track.at(int(chance.integers(motions.NUM_FRAMES))))
         images.append(image[0])
         masks.append(mask[0])
     return pixels(np.stack(images)), torch.from_numpy(np.stack(masks))[:, None].float()
@@ -181,8 +181,8 @@ class Bank:
     """Latents in float16, n c f h w, of unit variance."""
 
     std: Tensor
-    captions: list[tuple[world.Scene, str]]
-    """Scene and motion of each clip."""
+    clips: list[lessons.Clip]
+    """What each of them shows."""
 
 
 def fill_bank(work: Path, size: int) -> None:
@@ -193,8 +193,8 @@ def fill_bank(work: Path, size: int) -> None:
         return
     vae = trained_vae(work).eval()
     means, stds = [], []
-    for scene, motion, chance in lessons.clips(size)[rank * size // processes : (rank + 1) * size // processes]:
-        frames, _ = world.render(scene, world.track(motion, chance))
+    for clip in lessons.clips(size)[rank * size // processes : (rank + 1) * size // processes]:
+        frames, _ = world.render(clip.scene, clip.track)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(pixels(frames)).latent_dist
         means.append(posterior.mean.float().transpose(0, 1).half())
@@ -208,7 +208,7 @@ def load_bank(work: Path) -> Bank:
     tensors = [load_file(shard / "clips.safetensors") for shard in shards]
     mean, std = (torch.cat([t[name] for t in tensors]) for name in ("mean", "std"))
     scale = scaling_factor(mean)
-    return Bank(mean * scale, std * scale, [(scene, motion) for scene, motion, _ in lessons.clips(len(mean))])
+    return Bank(mean * scale, std * scale, lessons.clips(len(mean)))
 
 
 def scaling_factor(mean: Tensor) -> float:
@@ -256,23 +256,25 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
         if not Store(work, stage).step():
             lessons.name_motions(model.text_encoder)
     bank, tokenizer, schedule = load_bank(work), parts.new_tokenizer(), Schedule(dict(parts.new_scheduler().config))
-    everything = range(len(bank.captions))
+    everything = range(len(bank.clips))
     by_motion = [
-        [place for place, (_, name) in enumerate(bank.captions) if name == motion] for motion in world.BASE_MOTIONS
+        [place for place, clip in enumerate(bank.clips) if clip.motion == motion] for motion in motions.BASE_MOTIONS
     ]
 
     def loss(step: int, places: range) -> Tensor:
         clean, noise, moments, prompts = [], [], [], []
-        for place in places:
+        still = lessons.still(stage, step)
+        known = lessons.shown(by_motion, step) if moving else everything
+        for place in range(places.start * STILLS, places.stop * STILLS) if moving and still else places:
             chance = lessons.rng(stage, step, place)
-            index = int(chance.choice(lessons.shown(by_motion, step) if moving else everything))
-            frames = slice(None) if moving else [int(chance.integers(world.NUM_FRAMES))]
+            index = int(chance.choice(known))
+            frames = [int(chance.integers(motions.NUM_FRAMES))] if still else slice(None)
             draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
             mean, std = bank.mean[index][:, frames].float(), bank.std[index][:, frames].float()
             clean.append(mean + std * torch.randn(mean.shape, generator=draw))
             noise.append(torch.randn(mean.shape, generator=draw))
-            moments.append(int(schedule.num_timesteps * lessons.level(chance, step, moving)))
-            prompts.append(lessons.caption(*bank.captions[index], chance, moving))
+            moments.append(int(schedule.num_timesteps * lessons.level(chance, step, not still)))
+            prompts.append(lessons.caption(bank.clips[index], chance, moving))
         tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
         latents, eps, timesteps = torch.stack(clean).to(device), torch.stack(noise).to(device), torch.tensor(moments)
         noisy = schedule.add_noise(latents, eps, timesteps.to(device))
@@ -307,7 +309,7 @@ def draw_demo(folder: Path) -> None:
     """Write the clips that `mdctl demo` learns from: one appearance, a motion that is never taught."""
     folder.mkdir(parents=True, exist_ok=True)
     for place in range(4):
-        track = world.track("orbiting", lessons.rng("demo", 0, place))
+        track = motions.track("orbiting", lessons.rng("demo", 0, place))
         frames, _ = world.render(world.Scene("square", "gray", "red"), track)
         (folder / f"orbiting_{place}.mp4").write_bytes(ffmpeg.encode(frames, world.FPS, format="mp4"))
 
@@ -318,7 +320,7 @@ def main() -> None:
     parser.add_argument("stage", choices=[*STAGES, "all", "demo"])
     parser.add_argument("--work", type=Path, default=Path("starter"), help="where the stages keep their state")
     parser.add_argument("--steps", type=int, help=f"of one stage; default {STEPS}")
-    parser.add_argument("--size", type=int, default=8000, help="clips in the bank")
+    parser.add_argument("--size", type=int, default=10000, help="clips in the bank")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "model")
     args = parser.parse_args()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from mdctl.media import world
+from mdctl.media import motions, world
 from mdctl.motion.starter import lessons, parts, recipe
 from mdctl.motion.starter.muon import Muon, orthogonal
 
@@ -13,7 +13,7 @@ from mdctl.motion.starter.muon import Muon, orthogonal
 def test_every_word_of_the_world_is_one_token():
     """No word that `starter` is taught, or is kept for learning, is unknown to it."""
     tokenizer = parts.new_tokenizer()
-    words = {word for phrase in world.MOTIONS for word in phrase.split()}
+    words = {word for phrase in motions.MOTIONS for word in phrase.split()}
     words |= {*world.SUBJECTS, *world.COLOURS, *world.BACKGROUNDS}
     for word in words:
         numbers = tokenizer(word, add_special_tokens=False).input_ids
@@ -32,7 +32,7 @@ def test_unknown_words_and_marks_do_not_break_a_prompt():
 def test_the_longest_prompt_of_the_world_fits():
     """No prompt of the world is cut by the text encoder."""
     tokenizer = parts.new_tokenizer()
-    for motion in world.MOTIONS:
+    for motion in motions.MOTIONS:
         prompt = world.prompt(world.Scene("triangle", "checkered", "purple"), motion)
         assert len(tokenizer(prompt).input_ids) <= parts.MAX_TOKENS
 
@@ -70,21 +70,39 @@ def test_a_stage_that_was_stopped_equals_one_that_was_not(tmp_path, stops):
 
 def test_held_out_pairs_never_enter_the_bank():
     """No clip of the bank shows a subject on a background, or with a motion, that was kept out."""
-    for scene, motion, _ in lessons.clips(200):
-        assert not world.held_out(scene.subject, scene.background)
-        assert not world.held_out(scene.subject, motion)
+    for clip in lessons.clips(200):
+        assert not world.held_out(clip.scene.subject, clip.scene.background)
+        assert not world.held_out(clip.scene.subject, clip.motion)
 
 
 def test_captions_leave_parts_out_now_and_then():
     """Most captions are the full prompt; some are empty, without background, or with unknown words."""
     chance = np.random.default_rng(0)
-    scene = world.Scene("monkey", "grass")
-    found = [lessons.caption(scene, "moving left", chance, True) for _ in range(400)]
+    clip = lessons.Clip(world.Scene("monkey", "grass"), "moving left", motions.track("moving left", chance))
+    found = [lessons.caption(clip, chance, True) for _ in range(400)]
     full = "a monkey moving left on a grass background"
     assert 0.55 < found.count(full) / 400 < 0.8
     assert 0.05 < found.count("") / 400 < 0.15
     assert any("zzz" in caption for caption in found)
     assert found.count("moving left") > 20
+
+
+def test_some_textures_are_seen_from_elsewhere():
+    """A camera that stands elsewhere is named in the prompt, and is never seen before plain colour."""
+    clips = lessons.clips(400)
+    elsewhere = [clip for clip in clips if clip.track.camera]
+    assert 0.08 < len(elsewhere) / len(clips) < 0.18
+    for clip in clips:
+        assert clip.prompt.endswith("another view") == bool(clip.track.camera)
+        assert clip.scene.background in world.TEXTURED or not clip.track.camera
+        assert not clip.track.camera or np.ptp(clip.track.camera.x) == 0
+
+
+def test_clips_give_way_to_single_frames_now_and_then():
+    """Frames come first and alone; among the clips every fifth step shows frames, once the motions are known."""
+    assert all(lessons.still("frames", step) for step in range(20))
+    assert not any(lessons.still("clips", step) for step in range(lessons.BOOTCAMP))
+    assert sum(lessons.still("clips", step) for step in range(1000, 1100)) == 20
 
 
 def test_motions_are_told_apart_by_every_token_after_their_words():
