@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mdctl.errors import BadInput
 from mdctl.measure import cameras
 from mdctl.measure.paths import HIT, Values, motion_scores, moves, references
+from mdctl.measure.statistics import wilson
 from mdctl.media import world
 from mdctl.media.frames import Frames
 from mdctl.media.motions import MOTIONS, Camera, Track
@@ -356,17 +357,6 @@ class Share:
     def interval(self) -> tuple[float, float]:
         """Where the true share lies, with 95 % confidence."""
         return wilson(self.right, self.n)
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927); (0, 1) when nothing was counted."""
-    if n == 0:
-        return 0.0, 1.0
-    z = 1.959964
-    share, scale = right / n, 1 + z * z / n
-    middle = (share + z * z / (2 * n)) / scale
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def accuracy(readings: Iterable[tuple[Reading, Scene, str]]) -> dict[str, Share]:

@@ -1,6 +1,7 @@
 """Named low-rank adapters in a frozen network: the only file that knows peft.
 
-`temporal` learns the motion, `spatial_000`, `spatial_001`, … each the look of one clip.
+`temporal` learns the motion, `spatial_000`, `spatial_001`, … each the look of one clip. `coupled`, in the
+layers of both, is what the paper compares itself with.
 """
 
 import json
@@ -22,7 +23,7 @@ from mdctl.errors import BadInput, Refused
 from mdctl.motion.backbone import Layers
 from mdctl.motion.noise import generator
 
-TEMPORAL, SPATIAL = "temporal", "spatial"
+TEMPORAL, SPATIAL, COUPLED = "temporal", "spatial", "coupled"
 
 
 def spatial_name(clip: int) -> str:
@@ -97,6 +98,8 @@ class Adapters:
 
     def pattern(self, name: str) -> str:
         """The pattern of the layers that this adapter is laid into."""
+        if name == COUPLED:
+            return f"(?:{self.layers.spatial})|(?:{self.layers.temporal})"
         return self.layers.temporal if name == TEMPORAL else self.layers.spatial
 
     def draw(self, seed: int) -> None:

@@ -12,7 +12,7 @@ from mdctl.errors import Diverged, Refused
 from mdctl.motion import noise
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import Samples
-from mdctl.motion.lora import TEMPORAL, Adapters, read_tensors, spatial_name
+from mdctl.motion.lora import COUPLED, TEMPORAL, Adapters, read_tensors, spatial_name
 from mdctl.motion.objective import spatial_loss, temporal_loss
 from mdctl.motion.schedule import as_timesteps
 from mdctl.settings import LEARNING_RATE, TrainSettings
@@ -87,12 +87,15 @@ def _damaged(where: str, why: str) -> Refused:
     return Refused(f"{where} is damaged.", why=why, fix="use an earlier save")
 
 
-def begin(backbone: Backbone, num_clips: int, settings: TrainSettings) -> TrainState:
-    """Fresh adapters in the backbone, and an optimizer for each; rank and weight decay have to be resolved."""
+def begin(backbone: Backbone, num_clips: int, settings: TrainSettings, coupled: bool = False) -> TrainState:
+    """Fresh adapters in the backbone, and an optimizer for each; rank and weight decay have to be resolved.
+
+    `coupled` begins the paper's baseline instead, one adapter in the layers of both paths.
+    """
     assert settings.rank is not None
     assert settings.weight_decay is not None
     spatial = 1 if settings.shared_spatial else num_clips
-    names = [TEMPORAL, *(spatial_name(clip) for clip in range(spatial))]
+    names = [COUPLED] if coupled else [TEMPORAL, *(spatial_name(clip) for clip in range(spatial))]
     adapters = Adapters(backbone.network, backbone.layers, names, settings.rank, settings.dropout)
     adapters.draw(settings.seed)
     optimizers = {
@@ -132,15 +135,23 @@ def timestep(drawn: float, num_timesteps: int, shift: float) -> int:
     return int(num_timesteps * shift * drawn / (1 + (shift - 1) * drawn))
 
 
-def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, number: int) -> TrainStep:
-    """One step (method: both backward passes first, then every optimizer that has a gradient)."""
+@dataclass(frozen=True)
+class _Drawn:
+    """What a step is about, with all that it leaves to chance: one noise and one timestep serve both paths."""
+
+    clip: int
+    noisy_latents: Tensor
+    timesteps: Tensor
+    target: Tensor
+    embeds: Tensor
+    frame: int
+    anchor: int
+    masked: bool
+
+
+def _draw(backbone: Backbone, samples: Samples, settings: TrainSettings, number: int) -> _Drawn:
     seed, schedule, device = settings.seed, backbone.schedule, backbone.device
     clip, example = samples.at(number)
-    spatial = spatial_name(0 if settings.shared_spatial else clip)
-    for optimizer in state.optimizers.values():
-        optimizer.zero_grad()  # a step that broke off half-way may have left gradients
-
-    # Draw everything that this step leaves to chance; one noise and one timestep serve both paths.
     shape = tuple(example.posterior.mean.shape)
     latents = example.posterior.draw(noise.normal(seed, "vae", number, shape)).to(device)
     drawn = noise.normal(seed, "noise", number, shape).to(device)
@@ -151,10 +162,21 @@ def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: Tr
     masked = noise.uniform(seed, "mask", number) < settings.spatial_mask
     noisy_latents = schedule.add_noise(latents, drawn, timesteps)
     target = schedule.target(latents, drawn, timesteps)
-    embeds = example.prompt_embeds.to(device)
+    return _Drawn(clip, noisy_latents, timesteps, target, example.prompt_embeds.to(device), frame, anchor, masked)
+
+
+def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, number: int) -> TrainStep:
+    """One step (method: both backward passes first, then every optimizer that has a gradient)."""
+    for optimizer in state.optimizers.values():
+        optimizer.zero_grad()  # a step that broke off half-way may have left gradients
+    drawn = _draw(backbone, samples, settings, number)
+    if COUPLED in state.adapters.names:
+        return _learn_coupled(backbone, state, settings, number, drawn)
+    noisy_latents, timesteps, target, embeds = drawn.noisy_latents, drawn.timesteps, drawn.target, drawn.embeds
+    frame, masked, spatial = drawn.frame, drawn.masked, spatial_name(0 if settings.shared_spatial else drawn.clip)
 
     look: Tensor | None = None
-    with _dropping_out(backbone, noise.draw_seed(seed, "dropout", number)):
+    with _dropping_out(backbone, noise.draw_seed(settings.seed, "dropout", number)):
         # The look: one frame, through the image model that is left without the temporal layers.
         if not masked:
             with state.adapters.speaking({spatial: 1.0}, learning={spatial}):
@@ -166,7 +188,7 @@ def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: Tr
         given = {} if masked else {spatial: 1.0}
         with state.adapters.speaking({TEMPORAL: 1.0, **given}, learning={TEMPORAL}):
             prediction = backbone.predict(noisy_latents, timesteps, embeds)
-            motion = temporal_loss(prediction - target, anchor, settings.beta, settings.objective)
+            motion = temporal_loss(prediction - target, drawn.anchor, settings.beta, settings.objective)
             motion.backward()
 
     # Only now may anything step: the temporal forward saw the spatial weights of this step's start.
@@ -174,6 +196,19 @@ def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: Tr
     skipped = tuple(name for name in learned if not _apply(state, name, settings.max_grad_norm))
     spatial_loss_found = None if look is None else float(look.detach())
     return TrainStep(number, settings.steps or 0, float(motion.detach()), spatial_loss_found, skipped)
+
+
+def _learn_coupled(
+    backbone: Backbone, state: TrainState, settings: TrainSettings, number: int, drawn: _Drawn
+) -> TrainStep:
+    """One step of the one adapter in all layers, on whole clips with the plain loss: look and motion in one."""
+    chance = noise.draw_seed(settings.seed, "dropout", number)
+    with _dropping_out(backbone, chance), state.adapters.speaking({COUPLED: 1.0}, learning={COUPLED}):
+        prediction = backbone.predict(drawn.noisy_latents, drawn.timesteps, drawn.embeds)
+        loss = (prediction - drawn.target).square().mean()
+        loss.backward()
+    skipped = () if _apply(state, COUPLED, settings.max_grad_norm) else (COUPLED,)
+    return TrainStep(number, settings.steps or 0, float(loss.detach()), None, skipped)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Readings of drawn truth, of worn truth, and of what shows nothing."""
 
-import itertools
 from dataclasses import replace
 
 import cv2
@@ -8,7 +7,8 @@ import numpy as np
 import pytest
 
 from mdctl.errors import BadInput
-from mdctl.measure.readers import Reading, accuracy, read, wilson
+from mdctl.measure.readers import Reading, accuracy, read
+from mdctl.measure.statistics import wilson
 from mdctl.media import motions, world
 from mdctl.media.frames import Frames
 from mdctl.media.motions import CAMERA_MOTIONS, MOTIONS, Track
@@ -171,17 +171,6 @@ def test_frames_of_another_world_are_refused() -> None:
     """Readers say which frames they know."""
     with pytest.raises(BadInput, match="128"):
         read(np.zeros((16, 128, 128, 3), np.uint8))
-
-
-def test_wilson_gives_the_published_intervals() -> None:
-    """Known shares have known intervals, and none leaves [0, 1]."""
-    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
-    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
-    assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
-    assert wilson(0, 0) == (0.0, 1.0)
-    for right, n in itertools.combinations(range(8), 2):
-        low, high = wilson(right, n)
-        assert 0 <= low <= right / n <= high <= 1
 
 
 def test_a_clip_without_a_subject_is_wrong_in_everything() -> None:
