@@ -56,14 +56,14 @@ class UNet3D:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device, dtype: torch.dtype) -> "UNet3D":
-        """The model in this folder, all of its parts in `dtype`; only safetensors weights are opened."""
+        """The model in this folder, all parts in `dtype`; only safetensors weights are opened, and no code of it runs."""
         disable_progress_bar()  # the screen belongs to the caller
         given: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
         return cls(
             UNet3DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **given).to(device),
             AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **given).to(device),
             CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **given).to(device),
-            AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+            AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False),
             Schedule.load(folder / "scheduler"),
         )
 

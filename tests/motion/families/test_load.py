@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,23 @@ def test_a_damaged_tokenizer_is_refused(folder: Path) -> None:
         file.write_text("", encoding="utf-8")
     with pytest.raises(MdctlError):
         load(folder)
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "config.json"])
+def test_code_beside_a_tokenizer_never_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """A folder that brings a class of its own is not even asked about, whoever would say yes (N9)."""
+    ran = tmp_path / "ran"
+    (folder / "tokenizer" / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: ...\n", encoding="utf-8")
+    described = {"auto_map": {"AutoTokenizer": ["evil.Evil", None], "AutoConfig": "evil.Evil"}, "model_type": "evil"}
+    (folder / "tokenizer" / file).write_text(json.dumps(described), encoding="utf-8")
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question="": asked.append(question) or "y")
+    with suppress(Refused):
+        load(folder)
+    assert not ran.exists()
+    assert asked == []
 
 
 def test_an_unknown_prediction_is_told_as_it_is(folder: Path) -> None:
