@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from mdctl import __version__
-from mdctl.cli import demo, generate, look, signals, start, streams, system, train
+from mdctl.cli import bench, demo, generate, look, signals, start, streams, system, train
 from mdctl.cli.face import EPILOG, FLAGS, Face, Manners, draws, face, put, take_manners, wear
 from mdctl.cli.lines import Json, Lines, Quiet
 from mdctl.errors import MdctlError, NoSpace, NotReady, UsageFault, nearest
@@ -46,6 +46,7 @@ train.mount(app)
 generate.mount(app)
 look.mount(app)
 system.mount(app)
+bench.mount(app)
 
 
 @app.callback()
@@ -153,7 +154,10 @@ def _memory(error: Exception) -> int:
         "there is not enough memory for this.",
         why=next(iter(str(error).splitlines()), ""),
         saved="the last save is untouched.",
-        fix=("close other programs that use the memory", "or take less of it: --size, --frames, --template low-vram"),
+        fix=(
+            "close other programs that use the memory",
+            "or take less of it: train --template low-vram --fresh, gen --size and --frames",
+        ),
         code="MD-VRAM",
     )
     face().fail(told)

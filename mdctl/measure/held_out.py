@@ -8,7 +8,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,12 +16,9 @@ import torch
 
 from mdctl.catalog import STARTER
 from mdctl.measure import readers
+from mdctl.measure.drawing import draw
 from mdctl.media import motions, preview, world
-from mdctl.media.frames import Frames
-from mdctl.motion import dataset, families, noise, sampling
-from mdctl.motion.backbone import Backbone
-
-BATCH = 4
+from mdctl.motion import families, noise
 
 
 def asked(count: int) -> list[tuple[world.Scene, str]]:
@@ -36,26 +32,6 @@ def asked(count: int) -> list[tuple[world.Scene, str]]:
         if pair or world.held_out(scene.subject, motion):
             found.append((scene, motion))
     return found
-
-
-def generate(
-    backbone: Backbone,
-    wanted: list[tuple[world.Scene, str]],
-    seed: int,
-    steps: int,
-    guidance: float,
-    num_frames: int,
-) -> Iterator[Frames]:
-    """One video for each scene and motion, with the seeds from `seed` on."""
-    shape = backbone.latent_shape(num_frames, world.SIZE, world.SIZE)
-    for first in range(0, len(wanted), BATCH):
-        part = wanted[first : first + BATCH]
-        latents = torch.cat([noise.normal(seed + first + place, "sample", 0, shape) for place in range(len(part))])
-        embeds = backbone.embed([world.prompt(*one) for one in part])
-        for step in sampling.sample(backbone, latents, embeds, backbone.embed([""] * len(part)), steps, guidance):
-            latents = step.latents
-        for one in latents.split(1):
-            yield dataset.to_frames(backbone.decode(one))
 
 
 def main() -> None:
@@ -73,11 +49,12 @@ def main() -> None:
 
     backbone = families.load(args.model, torch.device("cpu"), torch.float32)
     wanted = asked(args.first + args.count)[args.first :]
+    shape = backbone.latent_shape(args.frames, world.SIZE, world.SIZE)
+    prompts = [world.prompt(*one) for one in wanted]
+    first = [noise.normal(args.first + place, "sample", 0, shape) for place in range(args.count)]
     began, videos = time.monotonic(), []
     found: list[tuple[readers.Reading, world.Scene, str]] = []
-    for (scene, motion), frames in zip(
-        wanted, generate(backbone, wanted, args.first, args.steps, args.guidance, args.frames), strict=True
-    ):
+    for (scene, motion), frames in zip(wanted, draw(backbone, prompts, first, args.steps, args.guidance), strict=True):
         reading = readers.read(frames)
         found.append((reading, scene, motion))
         videos.append((world.prompt(scene, motion), frames))

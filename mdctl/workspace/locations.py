@@ -51,6 +51,11 @@ def mixes() -> Path:
     return home() / "mixes"
 
 
+def bench() -> Path:
+    """The folder of what benchmarks have made and found."""
+    return home() / "bench"
+
+
 def trash() -> Path:
     """The folder into which things are moved when they are deleted."""
     return home() / "trash"

@@ -1,0 +1,243 @@
+"""`bench`: what mdctl claims, measured on the user's own computer."""
+
+import csv
+import dataclasses
+import io
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mdctl.cli.face import EPILOG, face
+from mdctl.errors import Busy, NotFound, UsageFault, nearest
+from mdctl.workspace import atomic, locations, locks, weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from mdctl.measure.fidelity import Cell, Design, Row
+    from mdctl.media.frames import Frames
+
+HOUR_S = 3600.0
+QUICK = {"motions": ("orbiting", "bouncing"), "methods": ("base", "coupled", "no-ad", "full"), "prompts": 8,
+         "train_seeds": 1}  # fmt: skip
+QUICK_STEPS = 100
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    bench = typer.Typer(
+        name="bench",
+        help="Measure what mdctl claims.\n\n\b\nmdctl bench fidelity --quick",
+        rich_markup_mode=None,
+        suggest_commands=False,
+    )
+    bench.command("fidelity", epilog=EPILOG)(bench_fidelity)
+    bench.callback()(lambda: None)  # so that a single command stays a subcommand
+    app.add_typer(bench)
+
+
+def bench_fidelity(
+    quick: Annotated[bool, typer.Option("--quick", help="Two motions, 8 prompts, 100 steps: ten minutes.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="A method; may be given more than once.")] = None,
+    motion: Annotated[
+        list[str] | None, typer.Option("--motions", help="A motion of the world; may be given more than once.")
+    ] = None,
+    case: Annotated[list[str] | None, typer.Option(help="multi (4 clips) or single (1 clip).")] = None,
+    prompts: Annotated[int | None, typer.Option(min=1, help="Prompts for each motion.")] = None,
+    train_seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each motion.")] = None,
+    prompt_seed: Annotated[int | None, typer.Option(help="Another one gives other clips, prompts and noise.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of each training.")] = None,
+    rank: Annotated[int | None, typer.Option(min=1)] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Of all methods but coupled-best.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Of the debiased loss.")] = None,
+    score_only: Annotated[bool, typer.Option("--score-only", help="Read what is there; make nothing.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of videos and results.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+) -> int:
+    """Does the motion come, and the look of the clips stay away? Measured on `starter`, whose world is known exactly.
+
+    Trains every method on clips of one appearance, puts the motion on others, and lets readers tell what came out.
+    Stopped, it goes on where it was; started twice, the two share the work.
+
+    \b
+    mdctl bench fidelity --quick
+    """
+    from mdctl.measure import fidelity, table
+
+    design = _design(quick, only, motion, case, prompts=prompts, train_seeds=train_seeds, prompt_seed=prompt_seed,
+                     train={"steps": steps, "rank": rank, "learning_rate": lr, "beta": beta})  # fmt: skip
+    folder = output.expanduser().resolve() if output else locations.bench() / "fidelity"
+    began = time.monotonic()
+    base = weights.fingerprint(weights.find("starter")[1])
+    paths = {cell: folder / "videos" / f"{fidelity.key(cell, design, base)}.npz" for cell in fidelity.cells(design)}
+    if not score_only:
+        _make(design, paths, device)
+    if missing := [cell for cell, path in paths.items() if not path.exists()]:
+        raise NotFound(
+            f"{len(missing)} of {len(paths)} sets of videos are not there.",
+            why=f"such as {missing[0].method} for {missing[0].motion}, seed {missing[0].train_seed}.",
+            fix="mdctl bench fidelity without --score-only makes them",
+        )
+
+    rows: list[Row] = []
+    with face().progress("reading", len(paths)) as show:
+        for number, (cell, path) in enumerate(paths.items(), 1):
+            rows += fidelity.read(cell, design, _load(path))
+            show(number, cell.method)
+    result = table.document(rows) | {
+        "design": dataclasses.asdict(design),
+        "base": {"name": "starter", "fingerprint": base},
+        "seconds": round(time.monotonic() - began),
+    }
+    atomic.write(folder / "fidelity.json", json.dumps(result, indent=1))
+    atomic.write(folder / "fidelity.csv", _csv(rows))
+    atomic.write(folder / "fidelity.png", _sheet(design, paths))
+    _tell(result, folder)
+    return 0
+
+
+def _design(
+    quick: bool,
+    methods: Sequence[str] | None,
+    motions: Sequence[str] | None,
+    cases: Sequence[str] | None,
+    train: dict[str, Any],
+    **numbers: int | None,
+) -> "Design":
+    from mdctl.measure import fidelity
+
+    plain = fidelity.Design()
+    changes: dict[str, Any] = dict(QUICK) if quick else {}
+    settings: dict[str, Any] = {"steps": QUICK_STEPS} if quick else {}
+    for name, known, given in (
+        ("methods", tuple(fidelity.METHODS), methods),
+        ("motions", plain.motions, motions),
+        ("cases", tuple(fidelity.CLIPS), cases),
+    ):
+        for word in given or ():
+            if word not in known:
+                near = nearest(word, known)
+                fix = f"did you mean '{near}'?" if near else f"known are: {', '.join(known)}"
+                raise UsageFault(f"there is no '{word}' among the {name}.", fix=fix)
+        if given:
+            changes[name] = tuple(dict.fromkeys(given))
+    changes |= {name: number for name, number in numbers.items() if number is not None}
+    settings |= {name: value for name, value in train.items() if value is not None}
+    return dataclasses.replace(plain, **changes, train=dataclasses.replace(plain.train, **settings))
+
+
+# --- Making the videos, cell by cell.
+
+
+def _make(design: "Design", paths: "dict[Cell, Path]", device_name: str) -> None:
+    from mdctl.motion import device as machine
+
+    device = machine.choose(device_name)
+    machine.settle(None, deterministic=False)
+    # What another process is making is left to it; what it has left undone in the end is waited for.
+    for wait_s in (0.0, HOUR_S):
+        for number, (cell, path) in enumerate(paths.items(), 1):
+            if path.exists():
+                continue
+            label = f"{number}/{len(paths)} {cell.motion} · {cell.method} · {cell.case} · seed {cell.train_seed}"
+            try:
+                with locks.writer(path, "bench", wait_s):
+                    if not path.exists():
+                        atomic.write(path, _pack(list(_videos(design, cell, device, label))))
+            except Busy:
+                if wait_s:
+                    raise
+
+
+def _videos(design: "Design", cell: "Cell", device: "torch.device", label: str) -> "Iterator[Frames]":
+    import torch
+
+    from mdctl.measure import fidelity
+    from mdctl.motion import families
+
+    backbone = families.load(weights.find("starter")[1], device, torch.float32)
+    trained, state = fidelity.METHODS[cell.method].trained, None
+    steps = design.train.steps or 0 if trained else 0
+    with face().progress(label, steps + design.prompts) as show:
+        for state in fidelity.learn(backbone, cell, design) if trained else ():
+            show(state.number, "learning")
+        for number, frames in enumerate(fidelity.videos(backbone, cell, design, state), 1):
+            show(steps + number, "making videos")
+            yield frames
+
+
+def _pack(videos: "Sequence[Frames]") -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, frames=np.stack(videos))
+    return buffer.getvalue()
+
+
+def _load(path: Path) -> "Sequence[Frames]":
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as file:
+        return list(file["frames"])
+
+
+# --- Showing what came out.
+
+SHOWN = {"appearance": "APPEARANCE", "motion": "MOTION", "motion_hit": "HIT", "joint": "JOINT", "leakage": "LEAKAGE",
+         "static": "STATIC"}  # fmt: skip
+
+
+def _tell(result: dict[str, Any], folder: Path) -> None:
+    if face().manners.json:
+        face().sheet([], result)
+        return
+    rows = []
+    for case, found in result["cases"].items():
+        for name, method in found["methods"].items():
+            cells = [f"{method[key]:.2f}{_within(method['ci'][key], '.2f')}" for key in SHOWN]
+            rows.append([case, name, *cells, str(method["n"])])
+    names = [str(folder / name) for name in ("fidelity.json", "fidelity.csv", "fidelity.png")]
+    face().answer(["CASE", "METHOD", *SHOWN.values(), "N"], rows, [], names)
+    for case, found in result["cases"].items():
+        for one in found["differences"]:
+            where = _within(one["ci"], "+.3f")
+            face().say(f"{case}: {one['of']} - {one['to']} in {one['in']}: {one['mean']:+.3f}{where}")
+    walks = result["chance"].values()
+    share = sum(one["motion"] for one in walks) / len(walks)
+    face().say(f"A random walk has the motion in {share:.3f} of all cases. Brackets are 95 % intervals, over prompts"
+               " and, from five on, motions.")  # fmt: skip
+    face().done(f"Table, rows and a sheet of videos: {folder}")
+
+
+def _within(interval: Sequence[float] | None, how: str) -> str:
+    return f" [{interval[0]:{how}}, {interval[1]:{how}}]" if interval else ""
+
+
+def _csv(rows: "Sequence[Row]") -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [field.name for field in dataclasses.fields(rows[0])], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(row) | {"leaked": " ".join(row.leaked)} for row in rows)
+    return buffer.getvalue()
+
+
+def _sheet(design: "Design", paths: "dict[Cell, Path]") -> bytes:
+    """The clips of every motion above one video of each method, all from the same prompt and noise."""
+    from mdctl.measure import fidelity
+    from mdctl.media import preview, world
+
+    rows: list[tuple[str, Frames]] = []
+    sections = {}
+    for motion in design.motions:
+        sections[len(rows)] = motion
+        clips = fidelity.clips(motion, design.cases[0], design)
+        rows.append((f"clip: {world.prompt(fidelity.taught(motion), motion)}", clips[0]))
+        prompt = world.prompt(fidelity.asked(motion, design)[0], motion)
+        for cell, path in paths.items():
+            if cell.motion == motion and cell.case in (design.cases[0], "any") and cell.train_seed == 0:
+                rows.append((f"{cell.method}: {prompt}", _load(path)[0]))
+    return preview.contact_sheet(rows, height=64, sections=sections)

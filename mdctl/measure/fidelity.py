@@ -1,0 +1,283 @@
+"""`bench fidelity`: the paper's claim, measured in the world of `starter`, where the truth is known.
+
+Every method learns a motion from clips of one appearance, with the same steps, data and chance, and has to put it on
+other appearances; readers tell from the frames what came out. Nothing here writes or draws: the face keeps and shows.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mdctl.catalog import STARTER
+from mdctl.measure import readers
+from mdctl.measure.drawing import draw
+from mdctl.measure.paths import HIT, amplitude, references
+from mdctl.media import motions, world
+from mdctl.media.frames import Frames
+from mdctl.media.world import Scene
+from mdctl.motion import noise, training
+from mdctl.motion.backbone import Backbone
+from mdctl.motion.dataset import Sample, Samples, to_pixels
+from mdctl.motion.lora import COUPLED, TEMPORAL
+from mdctl.settings import TrainSettings
+
+VERSION = 1
+"""Of the experiment: it grows whenever the same design would give other frames."""
+
+CLIPS = {"multi": 4, "single": 1}
+"""How many clips of the motion a method learns from."""
+
+COUPLED_RATE = 5e-4
+"""The coupled adapter's own best rate, from the sweep on the development motions."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table: what is trained, and how."""
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings in which it differs from MotionDirector."""
+
+    trained: bool = True
+    coupled: bool = False
+
+
+METHODS = {
+    "base": Method(trained=False),
+    "coupled": Method(coupled=True),
+    "coupled-best": Method({"learning_rate": COUPLED_RATE}, coupled=True),
+    "temporal-only": Method({"objective": "mse", "spatial_mask": 1.0}),
+    "no-ad": Method({"objective": "mse"}),
+    "full": Method(),
+}
+"""`base` has no adapters, `coupled` has one in all layers (at its own best rate in `coupled-best`), `temporal-only` has
+no spatial ones beside it, `no-ad` no debiased loss, and `full` is MotionDirector."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """One experiment, whole: two equal ones give the same table."""
+
+    methods: tuple[str, ...] = tuple(METHODS)
+    motions: tuple[str, ...] = (*motions.NOVEL_MOTIONS, *motions.CAMERA_MOTIONS)
+    cases: tuple[str, ...] = ("multi",)
+    prompts: int = 16
+    train_seeds: int = 3
+    prompt_seed: int = 2026
+    """Another one gives other prompts, clips and noise: sweeps must not see those of the table."""
+
+    train: TrainSettings = TrainSettings(  # noqa: RUF009 - frozen
+        steps=150,
+        rank=32,
+        learning_rate=STARTER.learning_rate,
+        timestep_shift=STARTER.timestep_shift,
+        weight_decay=1e-4,
+    )
+    sample_steps: int = 20
+    guidance: float = STARTER.guidance
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and the videos made with it."""
+
+    method: str
+    case: str
+    motion: str
+    train_seed: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One video: what was asked, and what was seen."""
+
+    method: str
+    case: str
+    motion: str
+    train_seed: int
+    number: int
+    """Of the prompt: rows of different methods with the same number began with the same noise."""
+
+    prompt: str
+    asked_subject: str
+    asked_colour: str | None
+    asked_background: str
+    subject: str | None
+    colour: str | None
+    background: str | None
+    rho: float
+    """Agreement with the motion."""
+
+    hit: bool
+    """Whether it reaches `HIT`, and no other motion agrees better."""
+
+    amplitude: float
+    """How far it reaches, as a share of the reference."""
+
+    static: bool
+    found: bool
+    """Whether there is a subject at all."""
+
+    leaked: tuple[str, ...]
+    """Attributes that are wrong and equal those of the training clips."""
+
+    @property
+    def right(self) -> list[bool]:
+        """For every attribute that can be judged, whether it is what was asked; all wrong without a subject."""
+        verdicts = [self.subject == self.asked_subject, self.background == self.asked_background]
+        if self.asked_colour:
+            verdicts.append(self.colour == self.asked_colour)
+        return [verdict and self.found for verdict in verdicts]
+
+    @property
+    def appearance(self) -> float:
+        """Share of the attributes that are right."""
+        return sum(self.right) / len(self.right)
+
+    @property
+    def moved(self) -> bool:
+        """Whether the agreement reaches `HIT`."""
+        return self.rho >= HIT
+
+    @property
+    def joint(self) -> bool:
+        """Whether everything is right at once: the look that was asked and the motion of the clips."""
+        return all(self.right) and self.hit
+
+
+# --- The design, unfolded.
+
+
+def cells(design: Design) -> list[Cell]:
+    """All trainings of a design; the base model has none and stands once for every motion."""
+    found = []
+    for motion in design.motions:
+        for method in design.methods:
+            trained = METHODS[method].trained
+            for case in design.cases if trained else ("any",):
+                found += [Cell(method, case, motion, seed) for seed in range(design.train_seeds if trained else 1)]
+    return found
+
+
+def key(cell: Cell, design: Design, base: str) -> str:
+    """A name for the videos of a cell: what it depends on and nothing else, so that a longer bench goes on from it."""
+    about = {
+        "version": VERSION,
+        "base": base,
+        "cell": dataclasses.asdict(cell),
+        "train": dataclasses.asdict(_settings(cell, design)) if METHODS[cell.method].trained else None,
+        "prompt_seed": design.prompt_seed,
+        "prompts": design.prompts,
+        "sample": [design.sample_steps, design.guidance],
+    }
+    return blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=10).hexdigest()
+
+
+def _settings(cell: Cell, design: Design) -> TrainSettings:
+    return dataclasses.replace(design.train, seed=cell.train_seed, **METHODS[cell.method].changes)
+
+
+def taught(motion: str) -> Scene:
+    """The one appearance of all training clips of a motion; a camera is only seen before a texture."""
+    return Scene("square", "brick" if motion in motions.CAMERA_MOTIONS else "gray", "red")
+
+
+def clips(motion: str, case: str, design: Design) -> list[Frames]:
+    """The training clips of a motion, which differ in place, reach and size."""
+    rng = _rng(design, "clips", motion)
+    return [world.render(taught(motion), motions.track(motion, rng))[0] for _ in range(CLIPS[case])]
+
+
+def asked(motion: str, design: Design) -> list[Scene]:
+    """What is asked for: subject, colour and background all differ from those of the clips."""
+    rng, train, found = _rng(design, "prompts", motion), taught(motion), list[Scene]()
+    while len(found) < design.prompts:
+        scene = world.draw_scene(rng, unseen=bool(rng.random() < 0.25))
+        allowed = world.TEXTURED if motion in motions.CAMERA_MOTIONS else tuple(world.BACKGROUNDS)
+        other = scene.subject != train.subject and scene.colour != train.colour
+        if other and scene.background != train.background and scene.background in allowed and scene not in found:
+            found.append(scene)
+    return found
+
+
+def _rng(design: Design, what: str, motion: str) -> np.random.Generator:
+    return np.random.default_rng(noise.draw_seed(design.prompt_seed, f"{what}/{motion}"))
+
+
+# --- Doing it.
+
+
+def encode(backbone: Backbone, motion: str, case: str, design: Design) -> Samples:
+    """The training clips as training takes them; one sentence describes them all."""
+    embeds = backbone.embed([world.prompt(taught(motion), motion)])
+    with torch.no_grad():
+        found = [Sample(backbone.encode(to_pixels(frames)), embeds) for frames in clips(motion, case, design)]
+    return Samples(found, seed=design.prompt_seed)
+
+
+def learn(backbone: Backbone, cell: Cell, design: Design) -> Iterator[training.TrainState]:
+    """Train the adapters of a cell in this backbone; gives the state after every step."""
+    settings = _settings(cell, design)
+    state = training.begin(backbone, CLIPS[cell.case], settings, METHODS[cell.method].coupled)
+    samples = encode(backbone, cell.motion, cell.case, design)
+    for _ in training.train(backbone, state, samples, settings):
+        yield state
+
+
+def videos(backbone: Backbone, cell: Cell, design: Design, state: training.TrainState | None) -> Iterator[Frames]:
+    """One video for each prompt, from noise that is the same for all methods."""
+    scenes = asked(cell.motion, design)
+    prompts = [world.prompt(scene, cell.motion) for scene in scenes]
+    shape = backbone.latent_shape(motions.NUM_FRAMES, world.SIZE, world.SIZE)
+    first: list[Tensor] = [
+        noise.normal(design.prompt_seed, f"sample/{cell.motion}", number, shape) for number in range(len(scenes))
+    ]
+    if state is None:
+        yield from draw(backbone, prompts, first, design.sample_steps, design.guidance)
+        return
+    speaker = COUPLED if METHODS[cell.method].coupled else TEMPORAL
+    with state.adapters.speaking({speaker: 1.0}):
+        yield from draw(backbone, prompts, first, design.sample_steps, design.guidance)
+
+
+def read(cell: Cell, design: Design, drawn: Sequence[Frames]) -> list[Row]:
+    """What the readers see in the videos of a cell."""
+    train = taught(cell.motion)
+    rows = []
+    for number, (scene, frames) in enumerate(zip(asked(cell.motion, design), drawn, strict=True)):
+        seen = readers.read(frames)
+        reach = [amplitude(seen.track, reference) for reference in references(cell.motion)] if seen.track else [0.0]
+        leaked = [
+            name
+            for name in ("subject", "colour", "background")
+            if getattr(seen, name) is not None
+            and getattr(seen, name) == getattr(train, name)
+            and getattr(seen, name) != getattr(scene, name)
+        ]
+        rows.append(
+            Row(
+                **dataclasses.asdict(cell),
+                number=number,
+                prompt=world.prompt(scene, cell.motion),
+                asked_subject=scene.subject,
+                asked_colour=scene.colour,
+                asked_background=scene.background,
+                subject=seen.subject,
+                colour=seen.colour,
+                background=seen.background,
+                rho=seen.motions.get(cell.motion, 0.0),
+                hit=seen.motion == cell.motion,
+                amplitude=float(np.median(reach)),
+                static=seen.static,
+                found=seen.found >= readers.FOUND,
+                leaked=tuple(leaked),
+            )
+        )
+    return rows
