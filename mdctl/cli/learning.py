@@ -62,12 +62,7 @@ def follow(project: Project, run: Run, device_name: str) -> End:
     title = f"{project.name} · {card.name} · seed {settings.seed}"
 
     with polite(_told) as request:
-        try:
-            settings, backbone, samples, state = _prepare(project, run, settings, folder, device, threads)
-        except MdctlError:
-            if not any(record["event"] == "step" for record in run.events()):
-                atomic.remove(run.folder)  # it never began, and must not bind the next try
-            raise
+        settings, backbone, samples, state = _prepare(project, run, settings, folder, device, threads)
         began, first = time.monotonic(), state.number
         assert settings.steps is not None
         with face().training(title, machine.describe(device), settings.steps) as view:

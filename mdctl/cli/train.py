@@ -14,7 +14,7 @@ from mdctl.cli.learning import End, follow
 from mdctl.cli.start import shaped
 from mdctl.errors import BadInput
 from mdctl.settings import ClipSettings, TrainSettings, to_table
-from mdctl.workspace import weights
+from mdctl.workspace import atomic, weights
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 
@@ -87,29 +87,25 @@ def learn(
 ) -> End:
     """Train a project, or go on, or find that nothing is left to do; settings that are None in `flags` are open."""
     with project.locked("train"):
-        run = _current_run(project, flags, template, model, fresh)
-        if not run.finished:
+        last = _last_run(project, flags, template, model, fresh)
+        run = last or Run.create(project, _frozen(project, flags, template, model))
+        if (steps := flags.get("steps") or 0) > run.steps:
+            run.extend(steps)
+        if run.finished:
+            face().done(
+                f"'{project.name}' is trained already: {run.step} steps.",
+                [f'mdctl gen {project.name} "..."', f"mdctl train {project.name} --steps {run.step * 2}     to go on"],
+            )
+            return End("nothing_to_do", run.saves()[-1])
+        try:
             return follow(project, run, device)
-        face().done(
-            f"'{project.name}' is trained already: {run.step} steps.",
-            [f'mdctl gen {project.name} "..."', f"mdctl train {project.name} --steps {run.step * 2}     to go on"],
-        )
-        return End("nothing_to_do", run.saves()[-1])
+        except BaseException:
+            if not (last or run.begun):
+                atomic.remove(run.folder)  # it must not bind the next try
+            raise
 
 
 # --- What is to be learned.
-
-
-def _current_run(
-    project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fresh: bool
-) -> Run:
-    """The run to work on: the last one, with more steps where more are asked for, or a new one."""
-    last = _last_run(project, flags, template, model, fresh)
-    if last is None:
-        return Run.create(project, _frozen(project, flags, template, model))
-    if (steps := flags.get("steps") or 0) > last.steps:
-        last.extend(steps)
-    return last
 
 
 def _last_run(
@@ -122,7 +118,7 @@ def _last_run(
     differing = _differences(project, last, flags, template, model)
     if not differing:
         return last
-    if not any((last.folder / "ckpt").glob("*")):
+    if not last.has_saves:
         return None  # it never came to a save, so it binds nobody
     raise BadInput(
         f"run {last.id} of '{project.name}' was made with other settings.",

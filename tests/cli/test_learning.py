@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import stage
+import torch
 from stage import QUICK, SMALL, Mdctl, Play
 
 from mdctl.workspace.project import Project
@@ -98,6 +99,42 @@ def test_a_full_disk_before_the_first_save(play: Play, fresh: Project) -> None:
     played = play("train", "golf", "--steps", "2", *QUICK, before=stage.small_disk)
     assert played.wait() == 7
     assert "it stopped before its first save" in played.err
+
+
+def test_a_run_that_cannot_go_on_loses_nothing(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """Where even the log is gone, a clip that is missed costs no save."""
+    run.extend(9)
+    (run.folder / "events.jsonl").unlink()
+    golf.path_of(golf.clips[0]).unlink()
+    assert mdctl("train", "golf").code == 3
+    assert [save.step for save in Run(run.folder).saves()] == [4, 6]
+
+
+# --- A run that never began
+
+
+def test_a_device_that_is_not_there(mdctl: Mdctl, fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that never began is none: what the project says afterwards counts."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    said = mdctl("train", "golf", "--rank", "1", "--seed", "7", "--steps", "3", "--device", "cuda")
+    assert said.code == 5
+    assert fresh.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(torch.OutOfMemoryError, 7), (KeyboardInterrupt, 130), (ZeroDivisionError, 1)]
+)
+def test_nothing_comes_of_it(
+    mdctl: Mdctl, fresh: Project, monkeypatch: pytest.MonkeyPatch, fault: type[BaseException], code: int
+) -> None:
+    """Whatever breaks off the loading, no run is left behind."""
+
+    def load(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("mdctl.motion.families.load", load)
+    assert mdctl("train", "golf", "--steps", "1", *QUICK).code == code
+    assert fresh.runs() == []
 
 
 # --- What it learns from
