@@ -222,13 +222,13 @@ def _readable(text: str) -> str:
 
 def find_save(project: Project, checkpoint: str | None) -> tuple[Run, Save]:
     """The run and its save to use: of the newest run that has one, the last or the one of this step."""
-    began = [run for run in project.runs() if any((run.folder / "ckpt").glob("*"))]
+    trained = [run for run in project.runs() if run.has_saves]
     untrained = NotFound(
         f"'{project.name}' is not trained yet.", fix=f"mdctl train {project.name}", code="MD-UNTRAINED"
     )
-    if not began:
+    if not trained:
         raise untrained
-    run = began[-1]
+    run = trained[-1]
     steps = {str(save.step): save for save in run.saves()}
     if checkpoint in (None, "last") or not steps:
         save = run.latest(report=_damaged)

@@ -137,6 +137,16 @@ class Run:
         return 0 < self.steps <= self.step
 
     @property
+    def has_saves(self) -> bool:
+        """Whether it ever came to a save, also where all of them are damaged by now."""
+        return bool(self._folders()) or any(self.folder.glob("ckpt/.damaged-*"))
+
+    @property
+    def begun(self) -> bool:
+        """Whether it took a step or came to a save: then it holds something that can be lost."""
+        return self.has_saves or any(record["event"] == "step" for record in self.events())
+
+    @property
     def status(self) -> str:
         """`new`, `paused · 187/300` or `trained · 300`."""
         step = self.step
@@ -228,7 +238,7 @@ class Run:
         for folder, why in lost.items():
             if report:
                 report({"what": "save", "from": _step_of(folder), "to": found.step if found else None, "why": why})
-        if not found and (folders or lost or any(self.folder.glob("ckpt/.damaged-*"))):
+        if not found and (lost or self.has_saves):
             raise self._nothing_left(lost)
         return found
 

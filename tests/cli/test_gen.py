@@ -305,6 +305,15 @@ def test_a_paused_run(mdctl: Mdctl, golf: Project, run: Run) -> None:
     assert "'golf' is paused · 6/20; step 6 is used" in said.err
 
 
+def test_a_newer_run_without_a_save(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """A draft of a save that a killed process left hides no motion that was learned before."""
+    newer = Run.create(golf, run.settings)
+    (newer.folder / "ckpt" / ".tmp-1").mkdir()
+    said = mdctl("gen", "golf", "a red square", *FAST, "-q")
+    assert said.code == 0, said.err
+    assert sidecar(said.lines[0])["run"] == run.id
+
+
 def test_a_damaged_save_is_passed_over(mdctl: Mdctl, golf: Project, run: Run) -> None:
     """The one before is used, which is said and stands in the sidecar."""
     path = run.saves()[-1].folder / "temporal.safetensors"

@@ -184,6 +184,21 @@ def _manifest_bytes(save: Save) -> int:
     return (save.folder / "MANIFEST.json").stat().st_size
 
 
+def test_a_draft_is_no_save(run: Run) -> None:
+    """A run has saves once one is whole, and still when it is damaged; it has begun with its first step."""
+    draft = run.folder / "ckpt" / ".tmp-1"
+    draft.mkdir()
+    assert not run.has_saves
+    assert not run.begun
+    run.note("step", step=1)
+    assert run.begun
+    assert not run.has_saves
+    (run.folder / "events.jsonl").unlink()
+    draft.rename(draft.with_name(".damaged-000001"))
+    assert run.has_saves
+    assert run.begun
+
+
 def test_two_full_saves_and_the_milestones_stay(run: Run) -> None:
     """The last two keep their optimizer; every 50th step and the final one stay as weights."""
     keep(run, 25, 50, 75, 90)

@@ -56,7 +56,7 @@ class UNet3D:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device, dtype: torch.dtype) -> "UNet3D":
-        """The model in this folder, all parts in `dtype`; only safetensors weights are opened, and no code of it runs."""
+        """The model in this folder, all parts in `dtype`; only safetensors weights are opened, no code of it runs."""
         disable_progress_bar()  # the screen belongs to the caller
         given: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
         return cls(
