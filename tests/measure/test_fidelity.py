@@ -15,8 +15,9 @@ DESIGN = Design(motions=("orbiting", "zooming in"), prompts=6, train_seeds=2)
 
 def _row(method: str, number: int = 0, motion: str = "orbiting", **seen: object) -> Row:
     """A row in which all is right, but for what is given."""
-    plain = Row(method, "multi", motion, 0, number, "a monkey orbiting on a grass background", "monkey", None, "grass",
-                "monkey", None, "grass", rho=0.95, hit=True, amplitude=1.0, static=False, found=True, leaked=())  # fmt: skip
+    look = ("monkey", None, "grass")
+    plain = Row(method, "multi", motion, 0, number, "a monkey orbiting on a grass background", *look, *look,
+                rho=0.95, hit=True, amplitude=1.0, static=False, found=True, leaked=())  # fmt: skip
     return dataclasses.replace(plain, **seen)  # type: ignore[arg-type]
 
 
