@@ -175,6 +175,10 @@ def test_no_memory_left(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch) -> None:
     said = mdctl("templates", "list")
     assert said.code == 7
     assert "not enough memory" in said.err
+    assert "train --template low-vram --fresh, gen --size and --frames" in said.err
+    for command, flags in (("train", ("--template", "--fresh")), ("gen", ("--size", "--frames"))):
+        help_text = mdctl(command, "-h").out
+        assert all(flag in help_text for flag in flags)
 
 
 @posix
