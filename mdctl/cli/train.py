@@ -13,7 +13,7 @@ from mdctl.cli.face import EPILOG, face
 from mdctl.cli.learning import End, follow
 from mdctl.cli.start import shaped
 from mdctl.errors import BadInput
-from mdctl.settings import ClipSettings, TrainSettings, to_table
+from mdctl.settings import ClipSettings, TrainSettings, from_table, to_table
 from mdctl.workspace import atomic, weights
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
@@ -133,7 +133,8 @@ def _differences(
     project: Project, run: Run, flags: Mapping[str, Any], template: str | None, model: str | None
 ) -> list[str]:
     frozen = run.settings
-    asked = {key: value for key, value in flags.items() if value is not None}
+    asked = {key: value for key, value in flags.items() if value not in (None, "auto")}
+    from_table(TrainSettings, asked, "train")  # what no run can be is refused as such
     differing = [
         f"{key}: {frozen['train'].get(key)} in the run, {value} now"
         for key, value in asked.items()
@@ -183,7 +184,8 @@ def _frozen(project: Project, flags: Mapping[str, Any], template: str | None, mo
 
 def _preview(project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fresh: bool) -> int:
     last = _last_run(project, flags, template, model, fresh)
-    frozen = last.settings if last else _frozen(project, flags, template, model)
+    frozen = dict(last.settings if last else _frozen(project, flags, template, model))
+    frozen["train"] = {**frozen["train"], "steps": max(frozen["train"]["steps"], flags.get("steps") or 0)}
     facts = [("run", f"{last.id}, {last.status}" if last else "a new one"), ("model", frozen["model"]["name"])]
     facts += [(key, str(value)) for table in ("clips", "train") for key, value in frozen[table].items()]
     face().sheet(facts, {**frozen, "resume_from": last.id if last else None})

@@ -109,6 +109,33 @@ def test_more_steps_extend_it(mdctl: Mdctl, golf: Project, run: Run) -> None:
     assert Run(run.folder).status == "trained · 7"
 
 
+def test_a_dry_run_shows_the_steps_that_would_be_taken(mdctl: Mdctl, golf: Project, unchanged: Hold) -> None:
+    """More of them are shown as they would be frozen, fewer as they are."""
+    unchanged(golf.folder)
+    for asked, shown in (("9", 9), ("3", 6)):
+        assert json.loads(mdctl("--json", "train", "golf", "--steps", asked, "-n").out)["train"]["steps"] == shown
+
+
+@pytest.mark.parametrize("steps", ["2000000", "0", "-5"])
+@pytest.mark.parametrize("more", [(), ("-n",)])
+def test_steps_that_no_run_can_take(
+    mdctl: Mdctl, golf: Project, unchanged: Hold, steps: str, more: tuple[str, ...]
+) -> None:
+    """They are refused before anything is written, and the run goes on as it was."""
+    unchanged(golf.folder)
+    said = mdctl("train", "golf", "--steps", steps, *more)
+    assert said.code == 4
+    assert f"train.steps = {steps}" in said.err
+    assert mdctl("train", "golf").code == 0
+
+
+def test_auto_is_what_the_run_has(mdctl: Mdctl, fresh: Project) -> None:
+    """The same line works again when it leaves the precision open."""
+    for _ in range(2):
+        said = mdctl("train", "golf", "--steps", "1", "--precision", "auto", *QUICK)
+        assert said.code == 0, said.err
+
+
 @pytest.mark.parametrize(
     ("flags", "difference"),
     [
