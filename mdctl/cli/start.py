@@ -30,6 +30,7 @@ SUFFIX = {
     "mpeg": ".mpg",
     "gif": ".gif",
     "png_pipe": ".png",
+    "apng": ".png",
     "jpeg_pipe": ".jpg",
     "webp_pipe": ".webp",
     "webp_anim": ".webp",

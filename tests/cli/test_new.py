@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from stage import SMALL, Mdctl, tree
 
-from mdctl.media import ffmpeg
+from mdctl.cli.start import SUFFIX
+from mdctl.media import ffmpeg, kinds
 from mdctl.workspace.project import Project
+from mdctl.workspace.records import SUFFIXES
 
 Hold = Callable[[Path], None]
 
@@ -126,6 +128,41 @@ def test_a_part_of_a_clip(mdctl: Mdctl, films: Path) -> None:
     assert said.code == 0
     assert "1.0-1.5 s" in said.err
     assert Project.open("golf").clips[0].trim == (1.0, 2.0)
+
+
+def test_an_animated_png(mdctl: Mdctl, bench: Path) -> None:
+    """It is a video like others (C10)."""
+    path = made(bench, "walk.png", "-i", str(bench / "walk.mp4"), "-f", "apng")
+    assert mdctl("new", "golf", str(path), *SMALL).code == 0
+    (clip,) = Project.open("golf").clips
+    assert clip.file.endswith(".png")
+
+
+HEADS = (
+    *(
+        b"\0\0\0\x20ftypisom",
+        b"\x1aE\xdf\xa3",
+        b"RIFF\0\0\0\0AVI ",
+        (b"G" + b"\0" * 187) * 3,
+        b"\0\0\x01\xba",
+        b"GIF89a",
+    ),
+    *(b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n\0\0\0\x08acTL", b"\xff\xd8\xff"),
+    *(b"RIFF\0\0\0\0WEBPVP8 ", b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x02\0"),
+)
+"""How files begin, one for each reader."""
+
+
+def test_every_kind_of_clip_has_a_name(tmp_path: Path) -> None:
+    """Whatever may be read can be kept."""
+    readers = set()
+    for head in HEADS:
+        (tmp_path / "clip").write_bytes(head)
+        readers.add(kinds.sniff(tmp_path / "clip"))
+    assert len(readers) == len(HEADS)
+    assert {reader for _, reader, _ in kinds._SIGNATURES if reader} < readers
+    assert readers == set(SUFFIX)
+    assert set(SUFFIX.values()) <= set(SUFFIXES)
 
 
 def test_the_base_model_is_found_from_anywhere(
