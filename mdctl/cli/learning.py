@@ -134,7 +134,7 @@ def _encode(project: Project, run: Run, backbone: "Backbone", settings: TrainSet
     base = run.settings["model"]["fingerprint"]
     with face().progress("encoding clips", len(project.clips)) as show:
         for done, (clip, frozen) in enumerate(zip(project.clips, run.settings["clip"], strict=True), 1):
-            path, trim = _present(project, clip), frozen.get("trim")
+            path, trim = _intact(project, clip), frozen.get("trim")
             key = dataset.cache_key(clip.sha256, base, *to_table(shape).values(), trim, settings.precision)
             cached = locations.latents() / key
             known = cached.read_bytes() if cached.is_file() else None
@@ -170,13 +170,26 @@ def _cut(project: Project, name: str, path: Path, shape: Shape, trim: tuple[floa
     )
 
 
-def _present(project: Project, clip: ClipRecord) -> Path:
+def _intact(project: Project, clip: ClipRecord) -> Path:
+    """Where a clip lies; its content is compared with its hash, by which latents are kept for all projects."""
+    from mdctl.media import clips as media
+
     path = project.path_of(clip)
     if not path.is_file():
         raise NotFound(
             f"the clip '{clip.name}' of '{project.name}' is gone.",
             why=str(path),
             fix=f"mdctl new {project.name}-2 CLIPS... makes the project again",
+        )
+    if media.digest(path) != clip.sha256:
+        raise BadInput(
+            f"the clip '{clip.name}' of '{project.name}' is not what it was.",
+            why=f"the content of {path} has changed.",
+            fix=(
+                f"copy the original to that place again: {clip.source or clip.name}",
+                f"or make a project of it as it is now: mdctl new {project.name}-2 CLIPS...",
+            ),
+            code="MD-CLIP-CHANGED",
         )
     return path
 

@@ -8,6 +8,7 @@ import stage
 import torch
 from stage import QUICK, SMALL, Mdctl, Play
 
+from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 from mdctl.workspace.saves import Save
@@ -217,6 +218,23 @@ def test_a_clip_that_is_gone(mdctl: Mdctl, fresh: Project) -> None:
     said = mdctl("train", "golf", "--steps", "1", *QUICK)
     assert said.code == 3
     assert "the clip 'walk.mp4' of 'golf' is gone" in said.err
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_clip_that_was_edited(mdctl: Mdctl, fresh: Project, cached: bool) -> None:
+    """It is named and not learned from, nor are its latents kept for others; with the original all is well again."""
+    clip, other = (fresh.path_of(clip) for clip in fresh.clips)
+    if not cached:
+        shutil.rmtree(locations.latents())
+    original = clip.read_bytes()
+    clip.write_bytes(other.read_bytes())
+    said = mdctl("train", "golf", "--steps", "1", *QUICK)
+    assert said.code == 4
+    assert "the clip 'walk.mp4' of 'golf' is not what it was" in said.err
+    assert f"copy the original to that place again: {fresh.clips[0].source}" in said.err
+    assert cached or not list(locations.latents().glob("*"))
+    clip.write_bytes(original)
+    assert mdctl("train", "golf", "--steps", "1", *QUICK).code == 0
 
 
 def test_a_clip_that_is_too_short_by_now(mdctl: Mdctl, fresh: Project) -> None:
