@@ -20,7 +20,7 @@ from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.learning import damage
 from mdctl.cli.start import quoted
-from mdctl.errors import BadInput, MdctlError, NotFound, UsageFault
+from mdctl.errors import BadInput, MdctlError, NotFound, Partly, UsageFault
 from mdctl.settings import SampleSettings, parse_size, to_table
 from mdctl.text import safe, slug
 from mdctl.workspace import atomic, locations, locks, weights
@@ -116,10 +116,33 @@ def gen(
         )
         return 0
     seeds = range(first, first + count)
-    paths = [str(video.path) for video in make(project, run, save, words, settings, seeds, target, device, threads)]
+    paths = _finished(make(project, run, save, words, settings, seeds, target, device, threads), seeds, project, run)
     face().done(f"{count} video{'s' * (count != 1)} of '{name}'.", [_stronger(name, words, first, settings.strength)])
     face().result(paths, {"project": name, "run": run.id})
     return 0
+
+
+def _finished(videos: Iterator[Video], seeds: range, project: Project, run: Run) -> list[str]:
+    """The paths of all videos; where it breaks off, the result is the finished ones, and the rest is told."""
+    paths: list[str] = []
+    try:
+        for video in videos:
+            paths.append(str(video.path))
+    except BaseException as stop:
+        if not paths:
+            raise
+        rest = seeds[len(paths) :]
+        record = {"project": project.name, "run": run.id, "status": "partial", "failed": list(rest)}
+        face().result(paths, record)
+        if not isinstance(stop, MdctlError):
+            raise
+        raise Partly(
+            f"{len(paths)} of {len(seeds)} videos of '{project.name}' are made, the others are not.",
+            why=f"{stop.what} {stop.why}".rstrip(),
+            saved="every video that is named on stdout is whole.",
+            fix=(*stop.fix, f"the same line with --seed {rest[0]} --count {len(rest)} makes the rest"),
+        ) from stop
+    return paths
 
 
 def _stronger(name: str, prompt: str, seed: int, strength: float) -> str:

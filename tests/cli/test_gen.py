@@ -4,6 +4,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from PIL import Image
 from safetensors.torch import load, save
 from stage import QUICK, SMALL, Mdctl, Play
 
+from mdctl.errors import NotReady
+from mdctl.media import ffmpeg
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
@@ -133,6 +136,41 @@ def test_json_lines(mdctl: Mdctl, golf: Project, run: Run) -> None:
     assert (result["event"], result["status"], result["run"]) == ("result", "done", run.id)
     assert result["paths"] == [record["path"] for record in videos]
     assert all(Path(record["sidecar"]).is_file() for record in videos)
+
+
+@pytest.mark.parametrize(("fault", "code"), [(NotReady("no encoder."), 11), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize("finished", [2, 0])
+def test_some_of_many(
+    mdctl: Mdctl, golf: Project, monkeypatch: pytest.MonkeyPatch, fault: BaseException, code: int, finished: int
+) -> None:
+    """What was finished before a fault or Ctrl-C is the result, and how to make the rest is told."""
+    encode, tries = ffmpeg.encode, count()
+
+    def breaks(*given: Any, **how: Any) -> bytes:
+        if next(tries) == finished:
+            raise fault
+        return encode(*given, **how)
+
+    monkeypatch.setattr(ffmpeg, "encode", breaks)
+    said = mdctl("--json", "gen", "golf", "a red square", "--count", "4", "--seed", "5", *FAST)
+    paths = [str(path) for path in golf.videos()]
+    assert len(paths) == finished
+    if not finished:
+        assert said.code == (5 if code == 11 else code)
+        assert said.out == ""
+        return
+    result = said.records[-1]
+    assert said.code == code
+    assert (result["event"], result["status"], result["paths"], result["failed"]) == (
+        "result",
+        "partial",
+        paths,
+        [7, 8],
+    )
+    if code == 11:
+        error = json.loads(said.err.splitlines()[-1])
+        assert (error["exit"], error["why"]) == (11, "no encoder.")
+        assert "--seed 7 --count 2" in error["fix"][-1]
 
 
 def test_lines_tell_the_seed_and_what_may_be_next(mdctl: Mdctl, golf: Project) -> None:
