@@ -54,9 +54,10 @@ def demo(
     # The three commands of the main job, each said before it is done.
     _said(f'mdctl new {NAME} CLIPS --caption "{CAPTION}"')
     start.make_project(NAME, [str(clip) for clip in clips], ClipSettings(), caption=CAPTION)
-    _said(f"mdctl train {NAME} --steps {STEPS} --seed {seed}")
     project = Project.open(NAME)
-    end = learn(project, {"steps": STEPS, "seed": seed}, None, None, fresh=False, device="auto")
+    fresh = any(run.settings["train"]["seed"] != seed for run in project.runs()[-1:])
+    _said(f"mdctl train {NAME} --steps {STEPS} --seed {seed}{' --fresh' * fresh}")
+    end = learn(project, {"steps": STEPS, "seed": seed}, None, None, fresh=fresh, device="auto")
     if end.exit_code:
         return end.exit_code
     scenes = [_scene(*pair) for pair in SUBJECTS]

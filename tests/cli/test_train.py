@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from stage import QUICK, Mdctl
 
+from mdctl.cli.learning import End
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
@@ -197,6 +198,20 @@ def test_a_run_without_a_save_binds_nobody(mdctl: Mdctl, fresh: Project, model: 
     run.folder.joinpath("ckpt").mkdir()
     assert mdctl("train", "golf", "--steps", "1", "--seed", "4", *QUICK).code == 0
     assert [found.status for found in fresh.runs()] == ["new", "trained · 1"]
+
+
+def test_a_demo_of_another_seed(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each seed has a run of its own, and the same seed again goes on with its run."""
+
+    def follow(project: Project, run: Run, device: str) -> End:
+        return End("paused", run.keep(1, {}, {}), exit_code=130)
+
+    monkeypatch.setattr("mdctl.cli.train.follow", follow)
+    for seed, fresh in (("0", False), ("1", True), ("1", False)):
+        said = mdctl("demo", "--seed", seed)
+        assert said.code == 130, said.err
+        assert ("--fresh" in said.err) == fresh
+    assert [run.settings["train"]["seed"] for run in Project.open("demo").runs()] == [0, 1]
 
 
 # --- Bad input
