@@ -176,7 +176,8 @@ def _read_grey(
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8], bool]:
     """Times, frames (f h w) and whether there was no complaint; when strict, reading ends at the first damage."""
     height = min(256, max(8, round(GREY_WIDTH * source.height / source.width)))
-    limit = (round((length_s + 20) * max(source.fps, 25) * 2) + 64) * GREY_WIDTH * height
+    read_s = start_s + length_s - _seek(source, start_s)
+    limit = (round((read_s + 20) * max(source.fps, 25) * 2) + 64) * GREY_WIDTH * height
     with tempfile.TemporaryDirectory(prefix="mdctl-", ignore_cleanup_errors=True) as folder:
         stream = _turn(_timed(_open(source, start_s, length_s)), source)
         stream = _raw_output(stream.filter("scale", GREY_WIDTH, height, flags="area").filter("format", "gray"))

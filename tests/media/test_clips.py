@@ -255,6 +255,14 @@ def test_a_trim_is_taken_as_it_is(levels: Path) -> None:
     assert seen(levels, trim=(5.0, 9.0)).reasons == ("shorter than its trim: it ends after 3.0 s",)
 
 
+def test_a_late_trim_of_what_cannot_be_sought_in(film: Film) -> None:
+    """An animation is read from its beginning, however late the wanted part lies."""
+    path = film("late.gif", "-f", "lavfi", "-i", "testsrc2=s=32x32:r=25:d=56")
+    found = seen(path, trim=(52, 54))
+    assert (found.status, found.reasons, found.start_s) == ("ok", (), 52)
+    assert len(cut(path, start_s=found.start_s, fps=8, num_frames=16, width=32, height=32)) == 16
+
+
 def test_sound_that_starts_first_moves_nothing(film: Film) -> None:
     """Where the picture starts late, the window starts with it."""
     late = ("-itsoffset", "0.7", "-f", "lavfi", "-i", "color=black:s=32x32:r=30:d=2,format=gray,geq=lum=2*N")
