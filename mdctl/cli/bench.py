@@ -16,8 +16,6 @@ from mdctl.errors import Busy, NotFound, UsageFault, nearest
 from mdctl.workspace import atomic, locations, locks, weights
 
 if TYPE_CHECKING:
-    import torch
-
     from mdctl.measure.fidelity import Cell, Design, Row
     from mdctl.media.frames import Frames
 
@@ -86,7 +84,7 @@ def bench_fidelity(
     rows: list[Row] = []
     with face().progress("reading", len(paths)) as show:
         for number, (cell, path) in enumerate(paths.items(), 1):
-            rows += fidelity.read(cell, design, _load(path))
+            rows += fidelity.read(cell, design, fidelity.unpack(path.read_bytes()))
             show(number, cell.method)
     result = table.document(rows) | {
         "design": dataclasses.asdict(design),
@@ -134,10 +132,8 @@ def _design(
 
 
 def _make(design: "Design", paths: "dict[Cell, Path]", device_name: str) -> None:
-    from mdctl.motion import device as machine
+    from mdctl.measure import fidelity
 
-    device = machine.choose(device_name)
-    machine.settle(None, deterministic=False)
     # What another process is making is left to it; what it has left undone in the end is waited for.
     for wait_s in (0.0, HOUR_S):
         for number, (cell, path) in enumerate(paths.items(), 1):
@@ -147,19 +143,19 @@ def _make(design: "Design", paths: "dict[Cell, Path]", device_name: str) -> None
             try:
                 with locks.writer(path, "bench", wait_s):
                     if not path.exists():
-                        atomic.write(path, _pack(list(_videos(design, cell, device, label))))
+                        atomic.write(path, fidelity.pack(list(_videos(design, cell, device_name, label))))
             except Busy:
                 if wait_s:
                     raise
 
 
-def _videos(design: "Design", cell: "Cell", device: "torch.device", label: str) -> "Iterator[Frames]":
-    import torch
-
+def _videos(design: "Design", cell: "Cell", device_name: str, label: str) -> "Iterator[Frames]":
     from mdctl.measure import fidelity
+    from mdctl.motion import device as machine
     from mdctl.motion import families
 
-    backbone = families.load(weights.find("starter")[1], device, torch.float32)
+    machine.settle(None, deterministic=False)
+    backbone = families.load(weights.find("starter")[1], machine.choose(device_name), machine.DTYPES["fp32"])
     trained, state = fidelity.METHODS[cell.method].trained, None
     steps = design.train.steps or 0 if trained else 0
     with face().progress(label, steps + design.prompts) as show:
@@ -168,21 +164,6 @@ def _videos(design: "Design", cell: "Cell", device: "torch.device", label: str) 
         for number, frames in enumerate(fidelity.videos(backbone, cell, design, state), 1):
             show(steps + number, "making videos")
             yield frames
-
-
-def _pack(videos: "Sequence[Frames]") -> bytes:
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, frames=np.stack(videos))
-    return buffer.getvalue()
-
-
-def _load(path: Path) -> "Sequence[Frames]":
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as file:
-        return list(file["frames"])
 
 
 # --- Showing what came out.
@@ -239,5 +220,5 @@ def _sheet(design: "Design", paths: "dict[Cell, Path]") -> bytes:
         prompt = world.prompt(fidelity.asked(motion, design)[0], motion)
         for cell, path in paths.items():
             if cell.motion == motion and cell.case in (design.cases[0], "any") and cell.train_seed == 0:
-                rows.append((f"{cell.method}: {prompt}", _load(path)[0]))
+                rows.append((f"{cell.method}: {prompt}", fidelity.unpack(path.read_bytes())[0]))
     return preview.contact_sheet(rows, height=64, sections=sections)

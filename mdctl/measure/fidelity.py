@@ -5,19 +5,18 @@ other appearances; readers tell from the frames what came out. Nothing here writ
 """
 
 import dataclasses
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mdctl.catalog import STARTER
 from mdctl.measure import readers
-from mdctl.measure.drawing import draw
 from mdctl.measure.paths import HIT, amplitude, references
 from mdctl.media import motions, world
 from mdctl.media.frames import Frames
@@ -25,6 +24,7 @@ from mdctl.media.world import Scene
 from mdctl.motion import noise, training
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import Sample, Samples, to_pixels
+from mdctl.motion.drawing import draw
 from mdctl.motion.lora import COUPLED, TEMPORAL
 from mdctl.settings import TrainSettings
 
@@ -217,8 +217,7 @@ def _rng(design: Design, what: str, motion: str) -> np.random.Generator:
 def encode(backbone: Backbone, motion: str, case: str, design: Design) -> Samples:
     """The training clips as training takes them; one sentence describes them all."""
     embeds = backbone.embed([world.prompt(taught(motion), motion)])
-    with torch.no_grad():
-        found = [Sample(backbone.encode(to_pixels(frames)), embeds) for frames in clips(motion, case, design)]
+    found = [Sample(backbone.encode(to_pixels(frames)), embeds) for frames in clips(motion, case, design)]
     return Samples(found, seed=design.prompt_seed)
 
 
@@ -233,18 +232,25 @@ def learn(backbone: Backbone, cell: Cell, design: Design) -> Iterator[training.T
 
 def videos(backbone: Backbone, cell: Cell, design: Design, state: training.TrainState | None) -> Iterator[Frames]:
     """One video for each prompt, from noise that is the same for all methods."""
-    scenes = asked(cell.motion, design)
-    prompts = [world.prompt(scene, cell.motion) for scene in scenes]
+    prompts = [world.prompt(scene, cell.motion) for scene in asked(cell.motion, design)]
+    noises = [(design.prompt_seed, f"sample/{cell.motion}", number) for number in range(len(prompts))]
     shape = backbone.latent_shape(motions.NUM_FRAMES, world.SIZE, world.SIZE)
-    first: list[Tensor] = [
-        noise.normal(design.prompt_seed, f"sample/{cell.motion}", number, shape) for number in range(len(scenes))
-    ]
-    if state is None:
-        yield from draw(backbone, prompts, first, design.sample_steps, design.guidance)
-        return
     speaker = COUPLED if METHODS[cell.method].coupled else TEMPORAL
-    with state.adapters.speaking({speaker: 1.0}):
-        yield from draw(backbone, prompts, first, design.sample_steps, design.guidance)
+    with state.adapters.speaking({speaker: 1.0}) if state else nullcontext():
+        yield from draw(backbone, prompts, noises, shape, design.sample_steps, design.guidance)
+
+
+def pack(drawn: Sequence[Frames]) -> bytes:
+    """The videos of a cell as one file, without loss."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, frames=np.stack(drawn))
+    return buffer.getvalue()
+
+
+def unpack(file: bytes) -> list[Frames]:
+    """What `pack` made."""
+    with np.load(io.BytesIO(file), allow_pickle=False) as content:
+        return list(content["frames"])
 
 
 def read(cell: Cell, design: Design, drawn: Sequence[Frames]) -> list[Row]:

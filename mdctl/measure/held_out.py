@@ -16,9 +16,9 @@ import torch
 
 from mdctl.catalog import STARTER
 from mdctl.measure import readers
-from mdctl.measure.drawing import draw
 from mdctl.media import motions, preview, world
-from mdctl.motion import families, noise
+from mdctl.motion import families
+from mdctl.motion.drawing import draw
 
 
 def asked(count: int) -> list[tuple[world.Scene, str]]:
@@ -51,10 +51,12 @@ def main() -> None:
     wanted = asked(args.first + args.count)[args.first :]
     shape = backbone.latent_shape(args.frames, world.SIZE, world.SIZE)
     prompts = [world.prompt(*one) for one in wanted]
-    first = [noise.normal(args.first + place, "sample", 0, shape) for place in range(args.count)]
+    noises = [(args.first + place, "sample", 0) for place in range(args.count)]
     began, videos = time.monotonic(), []
     found: list[tuple[readers.Reading, world.Scene, str]] = []
-    for (scene, motion), frames in zip(wanted, draw(backbone, prompts, first, args.steps, args.guidance), strict=True):
+    for (scene, motion), frames in zip(
+        wanted, draw(backbone, prompts, noises, shape, args.steps, args.guidance), strict=True
+    ):
         reading = readers.read(frames)
         found.append((reading, scene, motion))
         videos.append((world.prompt(scene, motion), frames))

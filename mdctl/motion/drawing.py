@@ -1,25 +1,33 @@
-"""Videos for measuring: many prompts at once, from given noise."""
+"""Many videos at once, for measuring: each from its own prompt and its own noise."""
 
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
 
 from mdctl.media.frames import Frames
 from mdctl.motion import sampling
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import to_frames
+from mdctl.motion.noise import normal
 
 BATCH = 4
 
+Draw = tuple[int, str, int]
+"""Where noise comes from: seed, stream and step."""
+
 
 def draw(
-    backbone: Backbone, prompts: Sequence[str], first: Sequence[Tensor], steps: int, guidance: float
+    backbone: Backbone,
+    prompts: Sequence[str],
+    draws: Sequence[Draw],
+    shape: tuple[int, ...],
+    steps: int,
+    guidance: float,
 ) -> Iterator[Frames]:
-    """One video for each prompt, from its own noise (1 c f h w), with whatever adapters speak."""
+    """One video for each prompt, from noise of this shape (1 c f h w), with whatever adapters speak."""
     for place in range(0, len(prompts), BATCH):
         part = list(prompts[place : place + BATCH])
-        latents = torch.cat(list(first[place : place + BATCH])).to(backbone.device)
+        latents = torch.cat([normal(*one, shape) for one in draws[place : place + BATCH]]).to(backbone.device)
         embeds, empty = backbone.embed(part), backbone.embed([""] * len(part))
         for step in sampling.sample(backbone, latents, embeds, empty, steps, guidance):
             latents = step.latents
