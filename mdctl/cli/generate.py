@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mdctl import __version__
 from mdctl.cli import options
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
-from mdctl.cli.learning import damage
+from mdctl.cli.learning import damage, versions
 from mdctl.cli.start import quoted
 from mdctl.errors import BadInput, MdctlError, NotFound, Partly, UsageFault
 from mdctl.settings import SampleSettings, parse_size, to_table
@@ -322,16 +321,9 @@ def _load(
         "device": machine.describe(device),
         "threads": used,
         "precision": precision,
-        **_versions(),
+        **versions(),
     }
     return backbone, adapters, made_with
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("torch", "diffusers", "transformers", "peft")
-    return {"mdctl": __version__, **{name: version(name) for name in names}}
 
 
 def _target(wanted: str | None, container: Literal["mp4", "gif", "webp"] | None, count: int, force: bool) -> Target:

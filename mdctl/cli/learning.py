@@ -3,12 +3,13 @@
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdctl import __version__
 from mdctl.cli.face import TrainView, face
 from mdctl.cli.signals import Request, polite
 from mdctl.cli.start import quoted
@@ -59,6 +60,7 @@ def follow(project: Project, run: Run, device_name: str) -> End:
     face().event(
         run.note("plan", settings=run.settings["train"], resume_from=run.step, device=machine.describe(device))
     )
+    _settle_made_with(run, {"device": device.type, **versions()})
     title = f"{project.name} · {card.name} · seed {settings.seed}"
 
     with polite(_told) as request:
@@ -92,6 +94,27 @@ def follow(project: Project, run: Run, device_name: str) -> End:
         [f"mdctl gen {project.name} {quoted(_example(project))}"],
     )
     return End("done", saved, time.monotonic() - began)
+
+
+def versions() -> dict[str, str]:
+    """The versions of mdctl and of the libraries that every number goes through."""
+    from importlib.metadata import version
+
+    names = ("torch", "diffusers", "transformers", "peft")
+    return {"mdctl": __version__, **{name: version(name) for name in names}}
+
+
+def _settle_made_with(run: Run, now: Mapping[str, str]) -> None:
+    """Freeze the device and the versions that a run begins with; when it goes on with others, note and tell that."""
+    frozen = run.settings.get("made_with", {})
+    others = {what: value for what, value in now.items() if frozen.get(what, value) != value}
+    for what, value in others.items():
+        why = "the computer or what is installed on it is another"
+        face().event(run.note("changed", **{"what": what, "from": frozen[what], "to": value, "why": why}))
+    if others:
+        differing = ", ".join(f"{what} {frozen[what]} (now {value})" for what, value in others.items())
+        face().warn(f"this run began with {differing}; it goes on, not bit-identical to a run without the stop.")
+    run.settle("made_with", now)
 
 
 def _prepare(

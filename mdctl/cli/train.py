@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from mdctl import __version__
 from mdctl.cli import options, streams
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
@@ -164,7 +163,6 @@ def _frozen(project: Project, flags: Mapping[str, Any], template: str | None, mo
         timestep_shift=asked.timestep_shift or card.timestep_shift,
     )
     return {
-        "mdctl": __version__,
         "template": template or project.record.template,
         "model": {"name": card.name, "folder": str(folder), "fingerprint": weights.fingerprint(folder)},
         "clips": to_table(clips),

@@ -64,6 +64,8 @@ def test_everything_is_frozen(run: Run, golf: Project, model: Path) -> None:
     assert {"steps", "rank", "learning_rate", "weight_decay", "seed", "threads", "recompute"} <= set(frozen["train"])
     assert [clip["sha256"] for clip in frozen["clip"]] == [clip.sha256 for clip in golf.clips]
     assert {clip["caption"] for clip in frozen["clip"]} == {"a red square is walking"}
+    assert frozen["made_with"]["device"] == "cpu"
+    assert {"mdctl", "torch", "diffusers", "transformers", "peft"} < set(frozen["made_with"])
 
 
 def test_settings_come_from_flag_project_and_template(
@@ -115,6 +117,21 @@ def test_a_dry_run_shows_the_steps_that_would_be_taken(mdctl: Mdctl, golf: Proje
     unchanged(golf.folder)
     for asked, shown in (("9", 9), ("3", 6)):
         assert json.loads(mdctl("--json", "train", "golf", "--steps", asked, "-n").out)["train"]["steps"] == shown
+
+
+def test_another_computer_goes_on(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """Another device or version is noted and told, and the run goes on with what it began with in its papers (H9)."""
+    path = run.folder / "run.toml"
+    path.write_text(path.read_text().replace('device = "cpu"', 'device = "cuda"').replace('torch = "', 'torch = "0.'))
+    frozen = Run(run.folder).settings["made_with"]
+    said = mdctl("--json", "train", "golf", "--steps", "7")
+    assert said.code == 0
+    changes = [record for record in said.records if record["event"] == "changed"]
+    assert [(record["what"], record["from"]) for record in changes] == [("device", "cuda"), ("torch", frozen["torch"])]
+    (warning,) = [record for record in said.records if record["event"] == "warning"]
+    assert "device cuda (now cpu)" in warning["text"]
+    assert "not bit-identical" in warning["text"]
+    assert Run(run.folder).settings["made_with"] == frozen
 
 
 @pytest.mark.parametrize("steps", ["2000000", "0", "-5"])
