@@ -1,6 +1,5 @@
 """`list`, `show` and `path`: what there is, without loading anything heavy."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
@@ -63,7 +62,6 @@ def list_projects(
 
 def _record(project: Project) -> dict[str, Any]:
     fault = project.fault
-    used = datetime.fromtimestamp(project.folder.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
     return {
         "name": project.name,
         "kind": project.record.kind if not fault else "?",
@@ -72,7 +70,7 @@ def _record(project: Project) -> dict[str, Any]:
         "model": project.record.model if not fault else "?",
         "videos": len(project.videos()),
         "bytes": project.disk_bytes(),
-        "used": used,
+        "used": project.last_used.strftime("%Y-%m-%d %H:%M"),
         "path": str(project.folder),
     }
 

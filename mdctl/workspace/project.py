@@ -155,6 +155,15 @@ class Project:
             return "needs attention"
         return next((run.status for run in reversed(self.runs())), "new")
 
+    @property
+    def last_used(self) -> datetime:
+        """When it was last made, edited, trained or made a video, UTC."""
+        places = [self.folder, self.folder / records.PROJECT, self.folder / "runs", self.outputs]
+        places += [run.log for run in self.runs()[-1:]]
+        return datetime.fromtimestamp(
+            max((place.stat().st_mtime for place in places if place.exists()), default=0), UTC
+        )
+
     def path_of(self, clip: ClipRecord) -> Path:
         """Where the copy of a clip lies."""
         return self.folder / "clips" / clip.file

@@ -169,13 +169,13 @@ class Run:
         now = datetime.now(UTC).strftime(_TIME)
         head = {"schema": _SCHEMA, "seq": self._seq, "t": now, "event": event, "command": self.command}
         line = _line({**head, "project": self.project, "run": self.id, **fields})
-        atomic.append(self._log, line)
+        atomic.append(self.log, line)
         record: dict[str, Any] = json.loads(line)
         return record
 
     def events(self) -> Iterator[dict[str, Any]]:
         """The records of the log, oldest first; a line that a crash has torn is left out."""
-        with suppress(FileNotFoundError), self._log.open("rb") as lines:
+        with suppress(FileNotFoundError), self.log.open("rb") as lines:
             for line in lines:
                 with suppress(ValueError, RecursionError):
                     record = json.loads(line)
@@ -183,7 +183,8 @@ class Run:
                         yield record
 
     @property
-    def _log(self) -> Path:
+    def log(self) -> Path:
+        """The file of its records."""
         return self.folder / "events.jsonl"
 
     # What was learned

@@ -1,6 +1,7 @@
 """`list`, `show` and `path`: what there is, whatever state it is in."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,17 @@ def test_a_list_for_programs(mdctl: Mdctl, golf: Project, model: Path, home: Pat
     (record,) = json.loads(mdctl("list", "--json").out)
     assert (record["name"], record["status"], record["path"]) == ("golf", "trained · 6", str(golf.folder))
     assert record["bytes"] == golf.disk_bytes()
+
+
+@pytest.mark.parametrize("place", [".", "project.toml", "outputs", "runs", "runs/RUN/events.jsonl"])
+def test_when_it_was_last_used(mdctl: Mdctl, golf: Project, run: Run, place: str) -> None:
+    """An edit, a training or a video counts, wherever in the project it leaves its trace."""
+    golf.outputs.mkdir(exist_ok=True)
+    for path in (golf.folder, *golf.folder.rglob("*")):
+        os.utime(path, (1e9, 1e9))
+    os.utime(golf.folder / place.replace("RUN", run.id), (1.1e9, 1.1e9))
+    (record,) = json.loads(mdctl("list", "--json").out)
+    assert record["used"] == "2004-11-09 11:33"
 
 
 def test_only_some(mdctl: Mdctl, golf: Project, run: Run) -> None:
