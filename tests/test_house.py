@@ -32,9 +32,9 @@ WINGS = {
 """Each wing, and which wings it may use besides the ground."""
 
 ONLY_IN = {
-    "torch": "motion/",
+    "torch": ("motion/", "measure/embedders.py"),
     "diffusers": "motion/",
-    "transformers": "motion/",
+    "transformers": ("motion/", "measure/embedders.py"),
     "tokenizers": "motion/",
     "safetensors": "motion/",
     "peft": "motion/lora.py",

@@ -11,7 +11,15 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+)
 
 from mdctl.media.frames import Frames
 from mdctl.motion.backbone import Backbone
@@ -124,6 +132,21 @@ def tiny_scheduler(**changes: Any) -> DDIMScheduler:
             **changes,
         }
     )
+
+
+def tiny_clip_model(folder: Path) -> Path:
+    """A whole CLIP with random weights and its processor, as its repository holds them."""
+    tokenizer = tiny_tokenizer(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        text = tiny_text_encoder(tokenizer).config.to_dict()
+        vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                  "image_size": 32, "patch_size": 8, "projection_dim": TEXT_WIDTH}  # fmt: skip
+        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=TEXT_WIDTH))
+    model.save_pretrained(folder)
+    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    CLIPProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
 
 
 def tiny_folder(folder: Path) -> Path:

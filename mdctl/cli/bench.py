@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mdctl.cli import scoring
 from mdctl.cli.face import EPILOG, face
 from mdctl.errors import Busy, NotFound, UsageFault, nearest
 from mdctl.workspace import atomic, locations, locks, weights
@@ -34,7 +35,7 @@ def mount(app: typer.Typer) -> None:
         suggest_commands=False,
     )
     bench.command("fidelity", epilog=EPILOG)(bench_fidelity)
-    bench.callback()(lambda: None)  # so that a single command stays a subcommand
+    bench.command("score", epilog=EPILOG)(scoring.bench_score)
     app.add_typer(bench)
 
 

@@ -128,6 +128,19 @@ def cut(
     return ffmpeg.decode(path, source, start_s=start_s, fps=fps, num_frames=num_frames, width=width, height=height)
 
 
+def spread(path: Path, num_frames: int, size: tuple[int, int] | None = None) -> tuple[Frames, float]:
+    """So many frames, evenly over a whole video, and how many of them there are in a second; `size` is width, height.
+
+    A video with fewer frames gives those it has. Raises as `cut` does.
+    """
+    source = probe(path)
+    width, height = size or (source.width, source.height)
+    count = min(num_frames, source.frames) if source.frames else num_frames
+    fps = count / source.duration_s if source.duration_s else 1.0
+    frames = cut(path, start_s=0.0, fps=fps, num_frames=count, width=width, height=height, source=source)
+    return frames, fps
+
+
 def digest(path: Path) -> str:
     """The SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:

@@ -1,0 +1,89 @@
+"""Models that put pictures and words into one space: CLIP and PickScore, when the user has their weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoProcessor, CLIPModel
+from transformers.utils.logging import disable_progress_bar
+
+from mdctl.errors import NotInstalled
+from mdctl.measure.flow import Values
+from mdctl.media.frames import Frames, resized
+
+CLIP = "openai/clip-vit-large-patch14"
+PICKSCORE = "yuvalkirstain/PickScore_v1"
+PICKSCORE_PROCESSOR = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+
+EDGE = 480
+"""LOVEU-TGVE looks at frames of this size, whatever their shape."""
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """A loaded model, and what belongs into the name of its figures."""
+
+    id: str
+    logit_scale: float
+    """As a factor, 100 for CLIP ViT-L/14."""
+
+    model: Any
+    processor: Any
+
+    @torch.no_grad()
+    def images(self, frames: Frames) -> Values:
+        """Unit embeddings of frames, (f, d)."""
+        found = []
+        for first in range(0, len(frames), BATCH):
+            part = list(resized(frames[first : first + BATCH], EDGE, EDGE))
+            inputs = self.processor(images=part, return_tensors="pt")
+            found.append(_unit(self.model.get_image_features(pixel_values=inputs["pixel_values"])))
+        return np.concatenate(found)
+
+    @torch.no_grad()
+    def texts(self, prompts: Sequence[str]) -> Values:
+        """Unit embeddings of prompts, (n, d); what is beyond the model's length, 77 tokens, is not read."""
+        limit = self.model.config.text_config.max_position_embeddings
+        inputs = self.processor(
+            text=list(prompts), padding=True, truncation=True, max_length=limit, return_tensors="pt"
+        )
+        taken = {key: inputs[key] for key in ("input_ids", "attention_mask")}
+        return _unit(self.model.get_text_features(**taken))
+
+
+def _unit(features: Any) -> Values:
+    # Newer versions of transformers answer with an object that holds the features.
+    tensor = features if isinstance(features, torch.Tensor) else features.pooler_output
+    found: Values = torch.nn.functional.normalize(tensor.float(), dim=-1).double().numpy()
+    return found
+
+
+def load(name: str, processor: str | None = None) -> Embedder:
+    """The model in this folder, or of this hub id if it was downloaded before; nothing is fetched and no code runs.
+
+    Raises:
+        NotInstalled: it is not there, with the line that gets it.
+    """
+    disable_progress_bar()  # the screen belongs to the caller
+    given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        model = CLIPModel.from_pretrained(name, use_safetensors=True, **given).eval()
+        reader = AutoProcessor.from_pretrained(processor or name, **given)
+    except (OSError, ValueError) as fault:
+        needed = [part for part in (name, processor) if part and not Path(part).is_dir()]
+        raise NotInstalled(
+            f"the weights of {name} are not on this computer.",
+            why=str(fault).splitlines()[0],
+            fix=[f"hf download {part}" for part in needed] or "give a folder that holds the whole model",
+        ) from fault
+    return Embedder(name, float(model.logit_scale.detach().exp()), model, reader)
+
+
+def pickscore(name: str) -> Embedder:
+    """PickScore, whose repository lacks the processor: a folder has to hold both."""
+    return load(name, None if Path(name).is_dir() else PICKSCORE_PROCESSOR)
