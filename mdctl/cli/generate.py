@@ -182,7 +182,8 @@ def make(
         shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
         for text, verb in ((prompt, "prompt"), (settings.negative, "negative prompt")):
             if unread := backbone.unread(_readable(text)):
-                face().warn(f"the text encoder does not read these words of the {verb}: {', '.join(unread)}.")
+                told = [f"{word} (near: {', '.join(near)})" if near else word for word, near in unread.items()]
+                face().warn(f"the base model does not read these words of the {verb}: {', '.join(told)}.")
         embeds, negative = (backbone.embed([_readable(text)]) for text in (prompt, settings.negative))
         guidance = 1 if settings.guidance is None else settings.guidance
         scales = {"temporal": settings.strength}

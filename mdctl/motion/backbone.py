@@ -61,8 +61,8 @@ class Backbone(Protocol):
     def recompute(self) -> None:
         """Keep less for backward and compute it again there: less memory, more work."""
 
-    def unread(self, prompt: str) -> list[str]:
-        """The words of a prompt that the text encoder cannot take: unknown to it, or beyond its limit."""
+    def unread(self, prompt: str) -> dict[str, list[str]]:
+        """The words that the text encoder cannot take, unknown or beyond its limit, each with the nearest it knows."""
 
     def predict(self, noisy_latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
         """What the model answers, b c f h w; a single frame leaves the temporal layers out."""

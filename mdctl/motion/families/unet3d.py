@@ -1,6 +1,7 @@
 """UNet3D in the diffusers folder layout: starter, ZeroScope and ModelScope."""
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -109,17 +110,19 @@ class UNet3D:
         """Keep only the inputs of each block for backward; what learns later computes the rest again there."""
         recompute(self.network)
 
-    def unread(self, prompt: str) -> list[str]:
-        """The words of a prompt that the text encoder cannot take: unknown to it, or beyond its limit."""
+    def unread(self, prompt: str) -> dict[str, list[str]]:
+        """The words that the text encoder cannot take, unknown or beyond its limit, each with the nearest it knows."""
         words = prompt.split()
         tokens = [self._tokens(word) for word in words]
         unknown = None if _spells(self.tokenizer) else self.tokenizer.unk_token_id
+        known = [] if unknown is None else [word for word in self.tokenizer.get_vocab() if word.isalpha()]
         room = self._limit - 2  # one for the start and one for the end
         used = accumulate(len(found) for found in tokens)
-        unread = [
-            word for word, found, place in zip(words, tokens, used, strict=True) if unknown in found or place > room
-        ]
-        return list(dict.fromkeys(unread))
+        return {
+            word: get_close_matches(word.lower(), known, n=3, cutoff=0.55) if unknown in found else []
+            for word, found, place in zip(words, tokens, used, strict=True)
+            if unknown in found or place > room
+        }
 
     def predict(self, noisy_latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
         """What the U-Net answers, b c f h w in float32; a single frame leaves the temporal layers out."""

@@ -192,11 +192,11 @@ def test_prompts_are_embedded_one_by_one(backbone: Backbone) -> None:
 
 def test_byte_pairs_read_every_word_up_to_the_limit(backbone: Backbone) -> None:
     """CLIP's tokenizer spells what it does not know; only words beyond its limit are lost."""
-    assert backbone.unread("a red square orbiting on a blue background") == []
-    assert backbone.unread("a flubbing \N{SNOWMAN}") == []
-    assert backbone.unread("a " * 14) == []
-    assert backbone.unread("a " * 14 + "monkey playing golf") == ["monkey", "playing", "golf"]
-    assert backbone.unread("a " * 13 + "zxq golf") == ["zxq", "golf"]
+    assert backbone.unread("a red square orbiting on a blue background") == {}
+    assert backbone.unread("a flubbing \N{SNOWMAN}") == {}
+    assert backbone.unread("a " * 14) == {}
+    assert backbone.unread("a " * 14 + "monkey playing golf") == {"monkey": [], "playing": [], "golf": []}
+    assert backbone.unread("a " * 13 + "zxq golf") == {"zxq": [], "golf": []}
 
 
 def test_whole_words_are_unread_when_unknown(backbone: Backbone) -> None:
@@ -205,9 +205,11 @@ def test_whole_words_are_unread_when_unknown(backbone: Backbone) -> None:
 
     assert isinstance(backbone, unet3d.UNet3D)
     backbone.tokenizer = new_tokenizer()
-    assert backbone.unread("a red square orbiting") == []
-    assert backbone.unread("a flubbing red [/] zxq") == ["flubbing", "zxq"]
-    assert backbone.unread("zxq " + "a " * 13 + "red flub") == ["zxq", "red", "flub"]
+    assert backbone.unread("a red square orbiting") == {}
+    assert list(backbone.unread("a flubbing red [/] zxq")) == ["flubbing", "zxq"]
+    assert list(backbone.unread("zxq " + "a " * 13 + "red flub")) == ["zxq", "red", "flub"]
+    near = backbone.unread("a redd sqare zxq")
+    assert (near["redd"][0], near["sqare"][0], near["zxq"]) == ("red", "square", [])
 
 
 def test_a_loaded_model_is_frozen(backbone: Backbone) -> None:
