@@ -47,6 +47,15 @@ def sample(
 
 
 @torch.no_grad()
+def invert(backbone: Backbone, latents: Tensor, prompt_embeds: Tensor, steps: int) -> Iterator[SampleStep]:
+    """Run DDIM backwards, from the latents of a clip (1 c f h w) to the noise that would give them; no guidance."""
+    for number, timestep in enumerate(backbone.schedule.inverse_timesteps(steps), 1):
+        prediction = backbone.predict(latents, as_timesteps(timestep, len(latents), backbone.device), prompt_embeds)
+        latents = backbone.schedule.step_forth(prediction, timestep, latents)
+        yield SampleStep(number, steps, latents)
+
+
+@torch.no_grad()
 def require_effect(
     backbone: Backbone, adapters: Adapters, scales: dict[str, float], noise: Tensor, prompt_embeds: Tensor, where: str
 ) -> None:

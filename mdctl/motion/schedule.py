@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMInverseScheduler, DDIMScheduler
 from torch import Tensor
 
 from mdctl.errors import BadInput
@@ -18,6 +18,7 @@ class Schedule:
     def __init__(self, config: dict[str, Any]) -> None:
         # Models of this family name different samplers in their folders; the schedule itself is what they share.
         self.sampler = DDIMScheduler.from_config(config, clip_sample=False, set_alpha_to_one=False)
+        self.inverter = DDIMInverseScheduler.from_config(config, clip_sample=False, set_alpha_to_one=False)
         self.prediction_type: str = self.sampler.config.prediction_type
         if self.prediction_type not in PREDICTIONS:
             raise BadInput(
@@ -59,6 +60,18 @@ class Schedule:
         """One DDIM step; `timesteps` has to be called first."""
         previous: Tensor = self.sampler.step(prediction, timestep, noisy_latents, return_dict=False)[0]
         return previous
+
+
+    def inverse_timesteps(self, steps: int) -> list[int]:
+        """The timesteps of a DDIM inversion in `steps` steps, from picture to noise."""
+        self.inverter.set_timesteps(steps)
+        found: list[int] = self.inverter.timesteps.tolist()
+        return found
+
+    def step_forth(self, prediction: Tensor, timestep: int, latents: Tensor) -> Tensor:
+        """One step of DDIM inversion; `inverse_timesteps` has to be called first."""
+        following: Tensor = self.inverter.step(prediction, timestep, latents, return_dict=False)[0]
+        return following
 
 
 def as_timesteps(timestep: int, batch: int, device: torch.device) -> Tensor:

@@ -12,7 +12,7 @@ from mdctl.motion import families
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import to_frames
 from mdctl.motion.lora import TEMPORAL, Adapters
-from mdctl.motion.sampling import first_noise, require_effect, sample
+from mdctl.motion.sampling import first_noise, invert, require_effect, sample
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +135,16 @@ def test_an_adapter_with_effect_passes(model: Backbone, adapters: Adapters, name
     before = video(model)
     require_effect(model, taught(adapters, name), {name: 1.0}, noise, words, "the save")
     assert torch.equal(video(model), before)
+
+
+def test_inversion_leads_back_to_the_clip(backbone: Backbone) -> None:
+    """What inversion makes of latents, sampling without guidance turns back into them."""
+    torch.manual_seed(0)
+    shape = backbone.latent_shape(4, 32, 32)
+    latents, embeds = torch.randn(shape), backbone.embed([""])
+    *_, last = invert(backbone, latents, embeds, 100)
+    assert (last.number, last.of) == (100, 100)
+    for step in sample(backbone, last.latents, embeds, embeds, 100, 1.0):
+        back = step.latents
+    assert (back - latents).norm() / latents.norm() < 0.15
+    assert (last.latents - latents).norm() / latents.norm() > 0.5
