@@ -23,7 +23,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mdctl.media import ffmpeg, motions, world
+from mdctl.media import ffmpeg, motions, plot, world
 from mdctl.media.frames import Frames
 from mdctl.motion.families import unet3d
 from mdctl.motion.schedule import Schedule
@@ -292,7 +292,7 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
 
 
 def export(work: Path, folder: Path) -> None:
-    """Write the trained parts as a model folder in float16 safetensors."""
+    """Write the trained parts as a model folder in float16 safetensors, with the log and its curves."""
     vae, model = trained_vae(work), Denoiser()
     stage = "clips" if (work / "clips" / "step.json").exists() else "frames"
     model.load_state_dict(Store(work, stage).load("averaged"))
@@ -303,6 +303,25 @@ def export(work: Path, folder: Path) -> None:
     vae.half().save_pretrained(folder / "vae")
     parts.new_tokenizer().save_pretrained(folder / "tokenizer")
     parts.new_scheduler().save_pretrained(folder / "scheduler")
+    _tell(work, folder)
+
+
+def _tell(work: Path, folder: Path) -> None:
+    """Write what the stages noted while they ran, and a picture of their losses."""
+    lines, panels = [], []
+    for stage in STEPS:
+        log = work / stage / "log.jsonl"
+        records = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        if not records:
+            continue
+        lines += [json.dumps({"stage": stage, **record}) for record in records]
+        steps, losses = (np.array([float(record[key]) for record in records]) for key in ("step", "loss"))
+        title = f"{stage}: loss {losses[0]:.2f} to {losses[-1]:.3f} in {steps[-1]:.0f} steps"
+        curve = np.stack([steps / steps[-1], -losses / losses.max()], 1)  # downwards is larger in a picture
+        panels.append(plot.Panel(title, [plot.Line(curve, plot.COLOURS[0])]))
+    if panels:
+        (folder / "training.jsonl").write_text("\n".join(lines) + "\n")
+        (folder / "training.png").write_bytes(plot.png(panels, []))
 
 
 def draw_demo(folder: Path) -> None:

@@ -1,11 +1,15 @@
 """How `starter` is made."""
 
+import json
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from mdctl.media import motions, world
+from mdctl.motion import families
 from mdctl.motion.starter import lessons, parts, recipe
 from mdctl.motion.starter.muon import Muon, orthogonal
 
@@ -124,3 +128,22 @@ def test_the_curriculum_begins_with_one_direction():
     assert lessons.shown(by_motion, 1) == [0]
     assert lessons.shown(by_motion, 200) == [0, 1]
     assert lessons.shown(by_motion, 5000) == list(range(7))
+
+
+def test_an_exported_model_is_whole_and_tells_how_it_was_made(tmp_path, monkeypatch):
+    """A run of a few steps ends in a folder that loads, with the log of every stage and its curves."""
+    work, folder = tmp_path / "work", tmp_path / "model"
+    monkeypatch.setattr(lessons, "name_motions", partial(lessons.name_motions, steps=2))
+    recipe.train_vae(work, 1, "cpu")
+    recipe.fill_bank(work, 36)  # with one that moves left, the first motion of the curriculum
+    recipe.train_denoiser(work, "frames", 1, 2, "cpu", 0.02)
+    recipe.train_denoiser(work, "clips", 1, 2, "cpu", 0.01)
+    for stage in recipe.STEPS:
+        recipe.Store(work, stage).log(step=50, loss=0.5, seconds_per_step=0.1)
+        recipe.Store(work, stage).log(step=100, loss=0.4, seconds_per_step=0.1)
+    recipe.export(work, folder)
+    backbone = families.load(folder, torch.device("cpu"), torch.float32)
+    assert backbone.latent_shape(16, 64, 64) == (1, 16, 16, 8, 8)
+    records = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+    assert [record["stage"] for record in records] == ["vae", "vae", "frames", "frames", "clips", "clips"]
+    assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
