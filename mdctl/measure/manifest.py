@@ -1,0 +1,243 @@
+"""What a benchmark on the user's own data consists of: units with reference clips, captions and prompts to judge by.
+
+A manifest is JSON Lines, one unit a line, paths relative to the file. The layouts of known benchmarks are read into the
+same form.
+"""
+
+import csv
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mdctl.errors import BadInput, NotFound, nearest
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
+
+LOVEU_TABLE = "LOVEU-TGVE-2023_Dataset.csv"
+LOVEU_SECTIONS = {"davis": ("DAVIS_480p", 16), "youtube": ("youtube_480p", 23), "videvo": ("videvo_480p", 37)}
+"""By the first word of a section's row: the folder of its videos, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One prompt that a unit is judged by."""
+
+    id: str
+    type: str
+    """Such as `appearance`, `style`, `object`, `background`, `multiple`."""
+
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One motion: clips to learn it from, and what is asked of it."""
+
+    unit: str
+    references: tuple[Path, ...]
+    caption: str
+    eval: tuple[Wish, ...]
+    captions: tuple[str, ...] | None = None
+    """One for each reference, where they differ."""
+
+    seeds: tuple[int, ...] = (0,)
+
+
+def read(path: Path) -> list[Unit]:
+    """The units of a manifest.
+
+    Raises:
+        NotFound: there is no such file, or a reference is missing.
+        BadInput: a line is no unit, with its number and what is wrong.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise NotFound(
+            f"the manifest {path} cannot be read.", why=str(fault), fix="give a JSONL file in UTF-8"
+        ) from fault
+    units = [_unit(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+    if not units:
+        raise BadInput(f"{path} holds no unit.", fix="one JSON object a line: unit, references, caption, eval")
+    if double := _double(unit.unit for unit in units):
+        raise BadInput(f"{path} has the unit '{double}' twice.", fix="give each unit a name of its own")
+    return units
+
+
+def write(units: Iterable[Unit], beside: Path) -> str:
+    """Units as the lines of a manifest that lies in the folder `beside`."""
+
+    def record(unit: Unit) -> str:
+        fields = dataclasses.asdict(unit) | {"references": [_relative(one, beside) for one in unit.references]}
+        return json.dumps(fields, ensure_ascii=False)
+
+    return "".join(record(unit) + "\n" for unit in units)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+
+def _unit(line: str, path: Path, number: int) -> Unit:
+    where = f"{path}, line {number}"
+    try:
+        record = json.loads(line)
+    except ValueError as fault:
+        raise BadInput(f"{where} is no JSON.", why=str(fault), fix="write one object a line") from fault
+    fields = _known(record, Unit, where)
+    wishes = fields.get("eval")
+    if not isinstance(wishes, list) or not wishes:
+        raise BadInput(f"{where}: 'eval' names no prompts.", fix='"eval": [{"id": "monkey", "prompt": "a monkey …"}]')
+    found = tuple(Wish(**({"type": "appearance"} | _known(wish, Wish, f"{where}, eval"))) for wish in wishes)
+    references = tuple(path.parent / str(name) for name in _list(fields, "references", where))
+    unit = Unit(
+        unit=str(fields.get("unit", "")),
+        references=references,
+        caption=str(fields.get("caption", "")),
+        eval=found,
+        captions=tuple(map(str, fields["captions"])) if fields.get("captions") else None,
+        seeds=tuple(fields.get("seeds") or (0,)),
+    )
+    _check(unit, where)
+    return unit
+
+
+def _known(record: Any, kind: type, where: str) -> dict[str, Any]:
+    if not isinstance(record, dict):
+        raise BadInput(f"{where} is no object.", fix="write it as {…}")
+    names = [field.name for field in dataclasses.fields(kind)]
+    for key in record:
+        if key not in names:
+            near = nearest(key, names)
+            fix = f"did you mean '{near}'?" if near else f"known are: {', '.join(names)}"
+            raise BadInput(f"{where} has the unknown key '{key}'.", fix=fix)
+    if missing := [name for name in ("id", "prompt") if kind is Wish and not record.get(name)]:
+        raise BadInput(f"{where} lacks '{missing[0]}'.", fix='{"id": "monkey", "prompt": "a monkey playing golf"}')
+    return record
+
+
+def _list(fields: dict[str, Any], key: str, where: str) -> list[Any]:
+    found = fields.get(key)
+    if not isinstance(found, list) or not found:
+        raise BadInput(f"{where}: '{key}' has to be a list that is not empty.", fix=f'"{key}": ["clips/golf_01.mp4"]')
+    return found
+
+
+def _check(unit: Unit, where: str) -> None:
+    for name in (unit.unit, *(wish.id for wish in unit.eval)):
+        if not SLUG.fullmatch(name):
+            raise BadInput(f"{where}: '{name}' is no name.", fix="use letters, digits, '-' and '_'")
+    if double := _double(wish.id for wish in unit.eval):
+        raise BadInput(f"{where}: the prompt '{double}' is there twice.", fix="give each an id of its own")
+    if unit.captions and len(unit.captions) != len(unit.references):
+        raise BadInput(
+            f"{where}: {len(unit.captions)} captions for {len(unit.references)} references.",
+            fix="one for each, or null",
+        )
+    if not all(type(seed) is int for seed in unit.seeds):
+        raise BadInput(f"{where}: 'seeds' has to be a list of whole numbers.", fix='"seeds": [0, 1]')
+    for reference in unit.references:
+        if not reference.exists():
+            raise NotFound(f"{where}: there is no {reference}.", fix="paths are relative to the manifest")
+
+
+def _double(names: Iterable[str]) -> str | None:
+    seen = set[str]()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+
+
+# --- Layouts.
+
+
+def from_folder(folder: Path) -> list[Unit]:
+    """A unit for each subfolder: its videos, `caption.txt`, and `prompts.txt`, one a line, perhaps after a `type: `."""
+    units = []
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        clips = tuple(sorted(path for path in inner.iterdir() if path.suffix.lower() in VIDEOS))
+        if not clips:
+            raise NotFound(f"there is no video in {inner}.", fix="put the clips of one motion into each folder")
+        wishes = []
+        for number, line in enumerate(_lines(inner / "prompts.txt"), 1):
+            kind, colon, rest = line.partition(": ")
+            typed = colon and " " not in kind
+            wishes.append(Wish(f"p{number:02d}", kind if typed else "appearance", rest if typed else line))
+        units.append(Unit(_slug(inner.name), clips, " ".join(_lines(inner / "caption.txt")), tuple(wishes)))
+    if not units:
+        raise NotFound(f"there is no folder in {folder}.", fix="each unit is a folder with videos, caption and prompts")
+    return units
+
+
+def from_loveu(root: Path) -> list[Unit]:
+    """LOVEU-TGVE 2023: 76 videos with four prompts each, by the sections of its table."""
+    try:
+        with (root / LOVEU_TABLE).open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as fault:
+        raise NotFound(
+            f"there is no {LOVEU_TABLE} in {root}.", why=str(fault), fix="download the dataset there"
+        ) from fault
+    units, counts, section = list[Unit](), dict.fromkeys(LOVEU_SECTIONS, 0), ""
+    for row in ({(key or "").strip(): (value or "").strip() for key, value in row.items() if key} for row in rows):
+        name = row.get("Video name", "")
+        if name.endswith(":"):
+            section = name.split()[0].lower()
+            continue
+        wishes = tuple(_loveu_wishes(row))
+        if not name or not wishes or section not in LOVEU_SECTIONS:
+            continue
+        place = root / LOVEU_SECTIONS[section][0]
+        ways = (place / "480p_frames" / name, place / "480p_videos" / f"{name}.mp4")
+        video = next((way for way in ways if way.exists()), None)
+        if video is None:
+            raise NotFound(f"there is neither {ways[0]} nor {ways[1]}.", fix=f"download {LOVEU_SECTIONS[section][0]}")
+        counts[section] += 1
+        units.append(Unit(_slug(name), (video,), row.get("Our GT caption", ""), wishes))
+    for name, (place_name, number) in LOVEU_SECTIONS.items():
+        if counts[name] != number:
+            raise BadInput(
+                f"the table has {counts[name]} videos of {place_name}, not {number}.", fix="download it again"
+            )
+    return units
+
+
+def _loveu_wishes(row: dict[str, str]) -> Iterator[Wish]:
+    for column, prompt in row.items():
+        kind = column.split()[0].lower() if column.endswith(("Change Caption", "Changes Caption")) else ""
+        if kind and prompt:
+            yield Wish(kind, kind, prompt)
+
+
+def from_mtbench(root: Path) -> list[Unit]:
+    """MTBench: a folder for each video, with its prompts."""
+    units = []
+    for inner in sorted(path for path in root.iterdir() if (path / "eval_prompts.txt").is_file()):
+        video = inner / "videos" / f"{inner.name}.mp4"
+        if not video.exists():
+            raise NotFound(f"there is no {video}.", fix="download the whole dataset")
+        caption = _lines(inner / "prompts.txt")[:1] if (inner / "prompts.txt").exists() else [""]
+        prompts = _lines(inner / "eval_prompts.txt")
+        wishes = tuple(Wish(f"p{number:02d}", "text", prompt) for number, prompt in enumerate(prompts, 1))
+        units.append(Unit(_slug(inner.name), (video,), caption[0], wishes))
+    if not units:
+        raise NotFound(f"there is no MTBench in {root}.", fix="each video has a folder with an eval_prompts.txt")
+    return units
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        found = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as fault:
+        raise NotFound(f"{path} cannot be read.", why=str(fault), fix="write it as text, one entry a line") from fault
+    if not found:
+        raise BadInput(f"{path} is empty.", fix="write one entry a line")
+    return found
+
+
+def _slug(name: str) -> str:
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
+    return slug or "unit"
