@@ -61,7 +61,6 @@ class Schedule:
         previous: Tensor = self.sampler.step(prediction, timestep, noisy_latents, return_dict=False)[0]
         return previous
 
-
     def inverse_timesteps(self, steps: int) -> list[int]:
         """The timesteps of a DDIM inversion in `steps` steps, from picture to noise."""
         self.inverter.set_timesteps(steps)
