@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 from mdctl.media.frames import Frames
 
-BACKEND = "dis-medium"
-"""Belongs into the name of every figure that rests on it: another flow gives other figures."""
-
 SHORT_SIDE = 128
 SMALL, ENLARGED = 64, 256
 """On small frames flow falls short of small displacements: those of up to `SMALL` pixels are enlarged to `ENLARGED`."""

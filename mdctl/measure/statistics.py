@@ -25,11 +25,6 @@ class Interval:
     resampled: tuple[int, ...] = ()
     """Levels that were resampled; what else the samples differ in is taken as it is."""
 
-    @property
-    def above_zero(self) -> bool:
-        """Whether the whole interval lies above 0."""
-        return self.low > 0
-
 
 def interval(values: Values, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
     """The mean of samples in nested groups, with the 95 % percentile interval of its bootstrap.
