@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mdctl.cli import options
+from mdctl.cli import options, rendering
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
-from mdctl.cli.learning import damage, versions
+from mdctl.cli.learning import damage
 from mdctl.cli.start import quoted
 from mdctl.errors import BadInput, MdctlError, NotFound, Partly, UsageFault
 from mdctl.settings import SampleSettings, parse_size, to_table
@@ -29,10 +29,7 @@ from mdctl.workspace.saves import Save
 
 if TYPE_CHECKING:
     from mdctl.media.frames import Frames
-    from mdctl.motion.backbone import Backbone
-    from mdctl.motion.lora import Adapters
 
-TEMPORAL_FILE = "temporal.safetensors"
 LONGEST_PROMPT = 100_000
 MAX_SEED = 2**63 - 1
 
@@ -175,29 +172,23 @@ def make(
     threads: int | None = None,
 ) -> Iterator[Video]:
     """Load the model and the save once, then make and keep one video for each seed."""
-    from mdctl.motion import dataset, sampling
+    from mdctl.motion import sampling
 
     with locks.reader(save.folder):
-        backbone, adapters, made_with = _load(project, run, save, settings, device_name, threads)
-        shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
+        studio = rendering.load(project, run, save, settings, device_name, threads)
         for text, verb in ((prompt, "prompt"), (settings.negative, "negative prompt")):
-            if unread := backbone.unread(_readable(text)):
+            if unread := studio.backbone.unread(rendering.readable(text)):
                 told = [f"{word} (near: {', '.join(near)})" if near else word for word, near in unread.items()]
                 face().warn(f"the base model does not read these words of the {verb}: {', '.join(told)}.")
-        embeds, negative = (backbone.embed([_readable(text)]) for text in (prompt, settings.negative))
-        guidance = 1 if settings.guidance is None else settings.guidance
-        scales = {"temporal": settings.strength}
-        if settings.strength:
-            noise = sampling.first_noise(backbone, seeds[0], *shape)
-            sampling.require_effect(backbone, adapters, scales, noise, embeds, f"save {save.step} of '{project.name}'")
+        embeds = rendering.embed(studio, prompt, settings.negative)
+        if settings.strength and studio.adapters:
+            shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
+            noise = sampling.first_noise(studio.backbone, seeds[0], *shape)
+            scales, where = {studio.speaker: settings.strength}, f"save {save.step} of '{project.name}'"
+            sampling.require_effect(studio.backbone, studio.adapters, scales, noise, embeds[0], where)
         for number, seed in enumerate(seeds, 1):
             began = time.monotonic()
-            noise = sampling.first_noise(backbone, seed, *shape)
-            label = f"{number}/{len(seeds)}"
-            with adapters.speaking(scales), face().progress(label, settings.steps) as show:
-                for step in sampling.sample(backbone, noise, embeds, negative, settings.steps, guidance):
-                    show(step.number, f"seed {seed}")
-            drawn = dataset.to_frames(backbone.decode(step.latents))
+            drawn = rendering.draw(studio, embeds, settings, seed, f"{number}/{len(seeds)}")
             record = {
                 "prompt": prompt,
                 "seed": seed,
@@ -205,8 +196,8 @@ def make(
                 "project": project.name,
                 "run": run.id,
                 "save": save.step,
-                "weights_sha256": save.manifest[TEMPORAL_FILE].sha256,
-                **made_with,
+                "weights_sha256": save.manifest[rendering.motion_file(save)].sha256,
+                **studio.made_with,
             }
             path = _keep(project, drawn, settings.fps or 8, prompt, seed, target, record)
             seconds = round(time.monotonic() - began, 2)
@@ -236,11 +227,6 @@ def _prompt(given: str) -> str:
     if len(words) > LONGEST_PROMPT:
         raise BadInput(f"a prompt of {len(words)} characters is too long.", fix=f"say it in {LONGEST_PROMPT} or fewer")
     return words.strip()
-
-
-def _readable(text: str) -> str:
-    """What a text encoder can take of a prompt: a stray byte is no text."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def find_save(project: Project, checkpoint: str | None) -> tuple[Run, Save]:
@@ -293,40 +279,6 @@ def settled(asked: SampleSettings, run: Run) -> SampleSettings:
     )
 
 
-def _load(
-    project: Project, run: Run, save: Save, settings: SampleSettings, device_name: str, threads: int | None
-) -> "tuple[Backbone, Adapters, dict[str, Any]]":
-    """The base model with the motion laid into it, checked to belong together, and what a video is made with then."""
-    from mdctl.motion import device as machine
-    from mdctl.motion import families, lora
-
-    card, folder = weights.find(run.settings["model"]["name"])
-    where = f"{save.folder / TEMPORAL_FILE}"
-    file = save.read(TEMPORAL_FILE)
-    said = lora.card_of(file, where)
-    if said.base != weights.fingerprint(folder):
-        raise BadInput(
-            f"'{project.name}' was trained on another base model than '{card.name}' as it is now.",
-            why="adapters do not move between base models.",
-            fix=f"mdctl train {project.name} --fresh",
-            code="MD-MODEL-CHANGED",
-        )
-    device = machine.choose(device_name)
-    used = machine.settle(threads, deterministic=False)
-    precision = machine.choose_precision(settings.precision, device)
-    backbone = families.load(folder, device, machine.DTYPES[precision])
-    adapters = lora.Adapters(backbone.network, backbone.layers, [lora.TEMPORAL], said.rank)
-    adapters.load(lora.TEMPORAL, file, where)
-    made_with = {
-        "model": {"name": card.name, "fingerprint": said.base},
-        "device": machine.describe(device),
-        "threads": used,
-        "precision": precision,
-        **versions(),
-    }
-    return backbone, adapters, made_with
-
-
 def _target(wanted: str | None, container: Literal["mp4", "gif", "webp"] | None, count: int, force: bool) -> Target:
     if wanted is None:
         return Target(None, None, container or "mp4")
@@ -353,7 +305,7 @@ def _taken(video: Path) -> list[Path]:
     return [path for path in (video, video.with_suffix(".json")) if os.path.lexists(path)]
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
     """Move a file to the trash, which may lie on another disk."""
     atomic.copy(path, locations.trash() / f"{_stamp()}_{secrets.token_hex(4)}_{path.name}")
     atomic.remove(path)
@@ -376,7 +328,7 @@ def _keep(
     wanted = target.file or (target.folder.absolute() if target.folder else project.outputs) / name
     if target.file and target.force:
         for old in _taken(target.file):
-            _discard(old)
+            discard(old)
     path = atomic.create(wanted, video, beside=".json")
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     sidecar = {"schema": 1, "id": identity, "video": path.name, "created": created, **record}

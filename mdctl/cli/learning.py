@@ -40,6 +40,11 @@ class End:
     save: Save
     seconds: float = 0.0
     exit_code: int = 0
+    steps: int = 0
+    """Steps that were taken now."""
+
+    skipped: int = 0
+    """Updates that were not finite, in the whole run."""
 
 
 def follow(project: Project, run: Run, device_name: str) -> End:
@@ -74,26 +79,32 @@ def follow(project: Project, run: Run, device_name: str) -> End:
                 fault.saved = fault.saved or _safe_so_far(run)
                 raise
         saved = run.saves()[-1]
+    taken, skipped = state.number - first, sum(state.skipped.values())
     if state.number < settings.steps:
         face().event(
             run.note(
                 "interrupted", signal=request.signal.name if request.signal else "", step=state.number, resumable=True
             )
         )
-        face().done(
-            f"Paused at step {state.number} of {settings.steps}; it is saved.",
-            [f"mdctl train {project.name}     goes on"],
-        )
-        return End("paused", saved, time.monotonic() - began, request.exit_code)
+        return End("paused", saved, time.monotonic() - began, request.exit_code, taken, skipped)
     if project.record.model == "auto":
         project.set("model", card.name)
-    took = _long(time.monotonic() - began)
-    skipped = f" {sum(state.skipped.values())} updates were not finite and left out." if state.skipped else ""
+    return End("done", saved, time.monotonic() - began, 0, taken, skipped)
+
+
+def tell(project: Project, run: Run, end: End) -> None:
+    """Say how a training ended, and which command comes next."""
+    if end.status == "paused":
+        face().done(
+            f"Paused at step {end.save.step} of {run.steps}; it is saved.",
+            [f"mdctl train {project.name}     goes on"],
+        )
+        return
+    skipped = f" {end.skipped} updates were not finite and left out." if end.skipped else ""
     face().done(
-        f"Trained '{project.name}' in {took}: {state.number - first} steps, final save verified.{skipped}",
+        f"Trained '{project.name}' in {_long(end.seconds)}: {end.steps} steps, final save verified.{skipped}",
         [f"mdctl gen {project.name} {quoted(_example(project))}"],
     )
-    return End("done", saved, time.monotonic() - began)
 
 
 def versions() -> dict[str, str]:
@@ -140,7 +151,7 @@ def _prepare(
     settings = replace(settings, rank=rank, threads=threads, precision=precision, recompute=recompute)
     run.settle("train", {"rank": rank, "threads": threads, "recompute": recompute, "precision": precision})
     samples = _encode(project, run, backbone, settings)
-    state = training.begin(backbone, len(samples), settings)
+    state = training.begin(backbone, len(samples), settings, coupled=bool(run.settings.get("coupled")))
     if save := run.latest(resumable=True, report=lambda change: _report(run, change)):
         files = {name: save.read(name) for name in save.files}
         state.restore(files, save.state, str(save.folder))

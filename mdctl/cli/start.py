@@ -142,7 +142,7 @@ def make_project(
     if dry_run:
         face().done(f"Motion '{name}' would be made of {len(kept)} clips: \"{sentence}\".")
         return Made("nothing_to_do", None, left_out)
-    clips = [_new_clip(found, window) for found in kept]
+    clips = [new_clip(found, window) for found in kept]
     table = {"clips": to_table(own)} if to_table(own) else {}
     base = "auto" if model in (None, "auto") else card.name
     project = Project.create(name, caption=sentence, clips=clips, table=table, model=base, template=template)
@@ -262,7 +262,8 @@ def _caption(name: str, given: str | None) -> str:
     return sentence
 
 
-def _new_clip(found: "Look", window: tuple[float, float] | None) -> NewClip:
+def new_clip(found: "Look", window: tuple[float, float] | None, caption: str = "") -> NewClip:
+    """A clip that was looked at, as a project takes it."""
     source = found.source
     assert source is not None
     return NewClip(
@@ -270,6 +271,7 @@ def _new_clip(found: "Look", window: tuple[float, float] | None) -> NewClip:
         sha256=found.sha256,
         suffix=SUFFIX[source.reader],
         name=found.name,
+        caption=caption,
         trim=window,
         size_bytes=found.path.stat().st_size,
         width=source.width,

@@ -9,7 +9,7 @@ import typer
 from mdctl.cli import options, streams
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
-from mdctl.cli.learning import End, follow
+from mdctl.cli.learning import End, follow, tell
 from mdctl.cli.start import shaped
 from mdctl.errors import BadInput
 from mdctl.settings import ClipSettings, TrainSettings, from_table, to_table
@@ -87,7 +87,7 @@ def learn(
     """Train a project, or go on, or find that nothing is left to do; settings that are None in `flags` are open."""
     with project.locked("train"):
         last = _last_run(project, flags, template, model, fresh)
-        run = last or Run.create(project, _frozen(project, flags, template, model))
+        run = last or Run.create(project, resolved(project, flags, template, model))
         if (steps := flags.get("steps") or 0) > run.steps:
             run.extend(steps)
         if run.finished:
@@ -97,11 +97,13 @@ def learn(
             )
             return End("nothing_to_do", run.saves()[-1])
         try:
-            return follow(project, run, device)
+            end = follow(project, run, device)
         except BaseException:
             if not (last or run.begun):
                 atomic.remove(run.folder)  # it must not bind the next try
             raise
+        tell(project, run, end)
+        return end
 
 
 # --- What is to be learned.
@@ -149,7 +151,7 @@ def _differences(
     return differing
 
 
-def _frozen(project: Project, flags: Mapping[str, Any], template: str | None, model: str | None) -> dict[str, Any]:
+def resolved(project: Project, flags: Mapping[str, Any], template: str | None, model: str | None) -> dict[str, Any]:
     """Every setting of a new run, resolved and ready to be frozen."""
     card, folder = weights.find(model or project.record.model)
     clips = shaped(resolve(ClipSettings, "clips", layers("clips", project, template, {})), card)
@@ -182,7 +184,7 @@ def _frozen(project: Project, flags: Mapping[str, Any], template: str | None, mo
 
 def _preview(project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fresh: bool) -> int:
     last = _last_run(project, flags, template, model, fresh)
-    frozen = dict(last.settings if last else _frozen(project, flags, template, model))
+    frozen = dict(last.settings if last else resolved(project, flags, template, model))
     frozen["train"] = {**frozen["train"], "steps": max(frozen["train"]["steps"], flags.get("steps") or 0)}
     facts = [("run", f"{last.id}, {last.status}" if last else "a new one"), ("model", frozen["model"]["name"])]
     facts += [(key, str(value)) for table in ("clips", "train") for key, value in frozen[table].items()]

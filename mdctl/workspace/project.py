@@ -53,13 +53,15 @@ class Project:
         table: Mapping[str, Mapping[str, Any]] | None = None,
         model: str = "auto",
         template: str | None = None,
+        inside: Path | None = None,
     ) -> "Project":
         """Make a project of clips that were looked at; `table` holds its own settings in `clips`, `train` and `gen`.
 
         The originals are copied and stay untouched; `BadInput` when one is no longer what was looked at. `UsageFault`
-        when the name is taken, `Busy` while another process is making it.
+        when the name is taken, `Busy` while another process is making it. `inside` is another folder of projects than
+        the user's own.
         """
-        folder = locations.projects() / check_name(name)
+        folder = (inside or locations.projects()) / check_name(name)
         own = table or {}
         documents.check_keys(own, ("clips", "train", "gen"), "the project's settings")
         record = ProjectRecord(
@@ -76,7 +78,7 @@ class Project:
         )
         with locks.writer(folder, "new"):
             atomic.sweep(folder.parent)
-            if taken := _taken(name):
+            if taken := _taken(name, folder.parent):
                 raise _exists(name, taken)
             try:
                 with atomic.folder(folder) as stage:
@@ -263,14 +265,14 @@ def _exists(name: str, taken: str, fix: str = "") -> UsageFault:
     return UsageFault(what, fix=fix or f"call it {taken}-2", code="MD-EXISTS")
 
 
-def _folders() -> list[str]:
-    with suppress(OSError), os.scandir(locations.projects()) as entries:
+def _folders(home: Path | None = None) -> list[str]:
+    with suppress(OSError), os.scandir(home or locations.projects()) as entries:
         return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
     return []
 
 
-def _taken(name: str) -> str | None:
-    return next((known for known in _folders() if _folded(known) == _folded(name)), None)
+def _taken(name: str, home: Path | None = None) -> str | None:
+    return next((known for known in _folders(home) if _folded(known) == _folded(name)), None)
 
 
 def _folded(name: str) -> str:
