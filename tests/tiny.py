@@ -19,6 +19,9 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
 )
 
 from mdctl.media.frames import Frames
@@ -146,6 +149,17 @@ def tiny_clip_model(folder: Path) -> Path:
     model.save_pretrained(folder)
     images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     CLIPProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def tiny_dino(folder: Path) -> Path:
+    """A whole model of DINO's class with random weights, and its processor."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        config = ViTConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+                           image_size=32, patch_size=8)  # fmt: skip
+        ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoProcessor, CLIPModel
+from transformers import AutoImageProcessor, AutoProcessor, CLIPModel, ViTModel
 from transformers.utils.logging import disable_progress_bar
 
 from mdctl.errors import NotInstalled
@@ -17,6 +17,8 @@ from mdctl.media.frames import Frames, resized
 CLIP = "openai/clip-vit-large-patch14"
 PICKSCORE = "yuvalkirstain/PickScore_v1"
 PICKSCORE_PROCESSOR = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+CLIP_B32 = "openai/clip-vit-base-patch32"
+DINO = "facebook/dino-vitb16"
 
 EDGE = 480
 """LOVEU-TGVE looks at frames of this size, whatever their shape."""
@@ -34,13 +36,16 @@ class Embedder:
 
     model: Any
     processor: Any
+    edge: int | None = EDGE
+    """Both sides of the frames before the processor sees them; None leaves them as they are."""
 
     @torch.no_grad()
     def images(self, frames: Frames) -> Values:
         """Unit embeddings of frames, (f, d)."""
         found = []
         for first in range(0, len(frames), BATCH):
-            part = list(resized(frames[first : first + BATCH], EDGE, EDGE))
+            taken = frames[first : first + BATCH]
+            part = list(taken if self.edge is None else resized(taken, self.edge, self.edge))
             inputs = self.processor(images=part, return_tensors="pt")
             found.append(_unit(self.model.get_image_features(pixel_values=inputs["pixel_values"])))
         return np.concatenate(found)
@@ -56,6 +61,24 @@ class Embedder:
         return _unit(self.model.get_text_features(**taken))
 
 
+@dataclass(frozen=True)
+class ImageEmbedder:
+    """A loaded model that knows pictures only."""
+
+    id: str
+    model: Any
+    processor: Any
+
+    @torch.no_grad()
+    def images(self, frames: Frames) -> Values:
+        """Unit embeddings of frames, (f, d): of the class token, as DINO was trained and VBench uses it."""
+        found = []
+        for first in range(0, len(frames), BATCH):
+            inputs = self.processor(images=list(frames[first : first + BATCH]), return_tensors="pt")
+            found.append(_unit(self.model(inputs["pixel_values"]).last_hidden_state[:, 0]))
+        return np.concatenate(found)
+
+
 def _unit(features: Any) -> Values:
     # Newer versions of transformers answer with an object that holds the features.
     tensor = features if isinstance(features, torch.Tensor) else features.pooler_output
@@ -63,17 +86,33 @@ def _unit(features: Any) -> Values:
     return found
 
 
-def load(name: str, processor: str | None = None) -> Embedder:
+def load(name: str, processor: str | None = None, edge: int | None = EDGE) -> Embedder:
     """The model in this folder, or of this hub id if it was downloaded before; nothing is fetched and no code runs.
 
     Raises:
         NotInstalled: it is not there, with the line that gets it.
     """
+    model, reader = _loaded(CLIPModel, AutoProcessor, name, processor)
+    return Embedder(name, float(model.logit_scale.detach().exp()), model, reader, edge)
+
+
+def clip_b32(name: str) -> Embedder:
+    """CLIP as MTBench uses it: the smaller one, on frames as they are. Raises as `load` does."""
+    return load(name, edge=None)
+
+
+def dino(name: str) -> ImageEmbedder:
+    """DINO, a model of pictures without words. Raises as `load` does."""
+    # Its weights hold no pooling layer: one that were asked for would be drawn by chance.
+    return ImageEmbedder(name, *_loaded(ViTModel, AutoImageProcessor, name, None, add_pooling_layer=False))
+
+
+def _loaded(kind: Any, reader: Any, name: str, processor: str | None, **how: Any) -> tuple[Any, Any]:
     disable_progress_bar()  # the screen belongs to the caller
     given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        model = CLIPModel.from_pretrained(name, use_safetensors=True, **given).eval()
-        reader = AutoProcessor.from_pretrained(processor or name, **given)
+        model = kind.from_pretrained(name, use_safetensors=True, **given, **how).eval()
+        return model, reader.from_pretrained(processor or name, **given)
     except (OSError, ValueError) as fault:
         needed = [part for part in (name, processor) if part and not Path(part).is_dir()]
         raise NotInstalled(
@@ -81,7 +120,6 @@ def load(name: str, processor: str | None = None) -> Embedder:
             why=str(fault).splitlines()[0],
             fix=[f"hf download {part}" for part in needed] or "give a folder that holds the whole model",
         ) from fault
-    return Embedder(name, float(model.logit_scale.detach().exp()), model, reader)
 
 
 def pickscore(name: str) -> Embedder:

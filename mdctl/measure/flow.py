@@ -63,9 +63,9 @@ def tracks(found: Flows, grid: int = GRID) -> Values:
     points = np.stack([x.ravel(), y.ravel()], 1)
     path, alive, seen = [points], np.ones(len(points), bool), np.ones(len(points))
     for step in range(steps):
-        there = _at(found.forward[step], points)
+        there = at(found.forward[step], points)
         landed = points + there
-        back = _at(found.backward[step], landed)
+        back = at(found.backward[step], landed)
         disagreement = np.square(there + back).sum(1)
         allowed = 0.01 * (np.square(there).sum(1) + np.square(back).sum(1)) + 0.5
         inside = ((landed >= 0) & (landed <= (width - 1, height - 1))).all(1)
@@ -77,8 +77,8 @@ def tracks(found: Flows, grid: int = GRID) -> Values:
     return kept
 
 
-def _at(flow: Values, points: Values) -> Values:
-    """The flow at places between pixels."""
+def at(flow: Values, points: Values) -> Values:
+    """The flow (h, w, 2) at places between pixels (n, 2)."""
     x, y = points.astype(np.float32).T
     found = cv2.remap(flow.astype(np.float32), x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found[0], np.float64)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mdctl.measure import flow, looks, moving
-from mdctl.measure.embedders import Embedder
+from mdctl.measure.embedders import Embedder, ImageEmbedder
 from mdctl.media.frames import Frames
 
 VERSION = 1
@@ -57,10 +57,14 @@ class Scores:
             self.values[name] = float(value)
 
 
-def score(video: Video, clip: Embedder | None = None, pick: Embedder | None = None) -> Scores:
+def score(
+    video: Video, clip: Embedder | None = None, pick: Embedder | None = None, dino: ImageEmbedder | None = None
+) -> Scores:
     """Everything that can be said of a video with what is at hand."""
     found = Scores()
     _looks(found, video, clip, pick)
+    subject = looks.subject_consistency(dino.images(video.seen.frames)) if dino else None
+    found.add("subject_consistency", subject, NO_WEIGHTS.format("DINO"))
     _motion(found, video)
     _leakage(found, video, clip)
     return found

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdctl.errors import BadInput, NotFound, Refused, UsageFault
-from mdctl.media import ffmpeg
+from mdctl.media import ffmpeg, folders
 from mdctl.media.ffmpeg import Grey
 from mdctl.media.frames import Frames
 from mdctl.media.probe import probe
@@ -131,8 +131,10 @@ def cut(
 def spread(path: Path, num_frames: int, size: tuple[int, int] | None = None) -> tuple[Frames, float]:
     """So many frames, evenly over a whole video, and how many of them there are in a second; `size` is width, height.
 
-    A video with fewer frames gives those it has. Raises as `cut` does.
+    A video with fewer frames gives those it has; it may be a folder of pictures. Raises as `cut` does.
     """
+    if path.is_dir():
+        return folders.spread(path, num_frames, size)
     source = probe(path)
     width, height = size or (source.width, source.height)
     count = min(num_frames, source.frames) if source.frames else num_frames
@@ -142,7 +144,9 @@ def spread(path: Path, num_frames: int, size: tuple[int, int] | None = None) -> 
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file as hexadecimal digits."""
+    """The SHA-256 of a file as hexadecimal digits, or that of a folder of pictures."""
+    if path.is_dir():
+        return folders.digest(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

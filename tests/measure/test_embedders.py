@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from films import moving
-from tiny import tiny_clip_model
+from tiny import tiny_clip_model, tiny_dino
 
 from mdctl.errors import NotInstalled
 from mdctl.measure import embedders
@@ -30,6 +30,15 @@ def test_pictures_and_words_meet_in_one_space(folder: Path, load: object) -> Non
     assert np.abs(texts[0] - texts[1]).max() > 1e-3
     assert np.abs(images - model.images(frames[::-1])[::-1]).max() < 1e-5
     assert model.logit_scale == pytest.approx(np.exp(2.6592), rel=1e-3)
+
+
+def test_pictures_alone_have_a_space_of_their_own(tmp_path: Path) -> None:
+    """DINO's embeddings have unit length, are the same each time it is loaded, and follow the frames."""
+    frames = moving(64, 3, 0, 9)
+    first, again = (embedders.dino(str(tiny_dino(tmp_path))).images(frames) for _ in range(2))
+    assert np.linalg.norm(first, axis=1) == pytest.approx(1)
+    assert np.array_equal(first, again)
+    assert np.abs(first[0] - first[-1]).max() > 1e-4
 
 
 def test_a_prompt_beyond_the_limit_is_read_as_far_as_it_goes(folder: Path) -> None:

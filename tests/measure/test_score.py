@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from films import moving
-from tiny import tiny_clip_model
+from tiny import tiny_clip_model, tiny_dino
 
 from mdctl.measure import embedders, score
 from mdctl.measure.score import Seen, Video
@@ -54,9 +54,11 @@ def test_what_is_missing_is_named() -> None:
 
 def test_with_weights_prompt_clips_and_base_nothing_is_skipped(tmp_path: Path) -> None:
     """Every figure is there; the base model's own video leaks nothing."""
-    model = embedders.load(str(tiny_clip_model(tmp_path)))
-    found = score.score(Video(RIGHT, "a red square", [DOWN], RIGHT), model, model)
+    model = embedders.load(str(tiny_clip_model(tmp_path / "clip")))
+    dino = embedders.dino(str(tiny_dino(tmp_path / "dino")))
+    found = score.score(Video(RIGHT, "a red square", [DOWN], RIGHT), model, model, dino)
     assert found.skipped == {}
+    assert 0 < found.values["subject_consistency"] < 1
     assert [found.values[name] for name in ("leak_colour", "leak_layout", "leak_embed")] == [0, 0, 0]
     assert found.values["text"] == pytest.approx(found.values["pick"])
     assert 0 < found.values["consistency"] <= 100
