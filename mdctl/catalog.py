@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from mdctl.settings import LEARNING_RATE
-
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -23,12 +21,6 @@ class ModelCard:
     height: int
     guidance: float
     summary: str
-    learning_rate: float = LEARNING_RATE
-    """Of the adapters."""
-
-    timestep_shift: float = 1.0
-    """How far training leans towards noise; 1 is the paper's uniform draw."""
-
     revision: str | None = None
     """Pinned commit; None records the one that is pulled."""
 
@@ -45,9 +37,6 @@ STARTER = ModelCard(
     width=64,
     height=64,
     guidance=2.5,
-    learning_rate=1e-3,
-    # Its frames are small and plain: where a subject is shows through the noise until the last twentieth of the steps.
-    timestep_shift=8,
     summary="small, trained by this project, inside the package; runs on any CPU",
 )
 

@@ -7,9 +7,6 @@ from typing import Any, TypeVar, get_args
 
 from mdctl.errors import BadInput, nearest
 
-LEARNING_RATE = 5e-4
-"""Of the official configuration, for every base model that has no other."""
-
 OBJECTIVES = ("ad", "ad-mean", "mse")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -82,8 +79,7 @@ class TrainSettings:
     """Width of every branch; None takes 32, or the narrowest adapted layer where that is less. Alpha is the same."""
 
     dropout: float = 0.1
-    learning_rate: float | None = None
-    """None takes what suits the base model, 5e-4 for the large ones."""
+    learning_rate: float = 5e-4
 
     weight_decay: float | None = None
     """None takes 1e-2 for one clip, 1e-4 for several."""
@@ -94,12 +90,15 @@ class TrainSettings:
     beta: float = 1.0
     """How strongly the debiased loss takes the anchor's look out (equation 5)."""
 
-    timestep_shift: float | None = None
-    """How far the timesteps lean towards noise, s·u / (1 + (s-1)·u) for uniform u; 1 is the paper's uniform draw. None
-    takes what suits the base model."""
+    timestep_shift: float = 1.0
+    """How far the timesteps lean towards noise, s·u / (1 + (s-1)·u) for uniform u; 1 is the paper's uniform draw."""
 
     spatial_mask: float = 0.2
     """Share of steps in which the spatial adapter is left out."""
+
+    spatial_first: float = 0.0
+    """Share of the steps, at the beginning, in which only the looks are learned; 0 is the paper's. As long as a look is
+    not given, the temporal adapter learns it too, and keeps it."""
 
     max_grad_norm: float = 1.0
     seed: int = 0
@@ -128,6 +127,7 @@ class TrainSettings:
             weight_decay=(0, 1),
             beta=(0, 100),
             spatial_mask=(0, 1),
+            spatial_first=(0, 0.9),
             max_grad_norm=(1e-6, 1e6),
             seed=(0, 2**63 - 1),
             threads=(1, 1024),

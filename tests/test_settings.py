@@ -9,7 +9,6 @@ import pytest
 from mdctl.catalog import CARDS
 from mdctl.errors import BadInput
 from mdctl.settings import (
-    LEARNING_RATE,
     ClipSettings,
     SampleSettings,
     TrainSettings,
@@ -42,8 +41,9 @@ def test_every_key_survives_a_table() -> None:
 def test_the_papers_values_are_the_defaults() -> None:
     """Rate, dropout, strength of debiasing, mask and clipping are those of method.md, section 3."""
     settings = asdict(TrainSettings())
-    assert CARDS["zeroscope"].learning_rate == LEARNING_RATE == 5e-4
-    assert CARDS["zeroscope"].timestep_shift == 1
+    assert settings["learning_rate"] == 5e-4
+    assert settings["timestep_shift"] == 1
+    assert settings["spatial_first"] == 0
     assert settings["dropout"] == 0.1
     assert settings["beta"] == 1
     assert settings["objective"] == "ad"

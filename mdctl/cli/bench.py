@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mdctl.cli import scoring
+from mdctl.catalog import STARTER
+from mdctl.cli import bench_run, scoring
+from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.errors import Busy, NotFound, UsageFault, nearest
+from mdctl.settings import TrainSettings
 from mdctl.workspace import atomic, locations, locks, weights
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 HOUR_S = 3600.0
 QUICK = {"motions": ("orbiting", "bouncing"), "methods": ("base", "coupled", "no-ad", "full"), "prompts": 8,
          "train_seeds": 1}  # fmt: skip
-QUICK_STEPS = 100
+RANK, WEIGHT_DECAY = 32, 1e-4
+"""As for several clips of a user's project."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -37,11 +41,14 @@ def mount(app: typer.Typer) -> None:
     bench.command("fidelity", epilog=EPILOG)(bench_fidelity)
     bench.command("trajectories", epilog=EPILOG)(bench_trajectories)
     bench.command("score", epilog=EPILOG)(scoring.bench_score)
+    bench_run.mount(bench)
     app.add_typer(bench)
 
 
 def bench_fidelity(
-    quick: Annotated[bool, typer.Option("--quick", help="Two motions, 8 prompts, 100 steps: ten minutes.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two motions, 8 prompts, one training each: ten minutes.")
+    ] = False,
     only: Annotated[list[str] | None, typer.Option(help="A method; may be given more than once.")] = None,
     motion: Annotated[
         list[str] | None, typer.Option("--motions", help="A motion of the world; may be given more than once.")
@@ -110,9 +117,9 @@ def _design(
 ) -> "Design":
     from mdctl.measure import fidelity
 
-    plain = fidelity.Design()
+    settings = resolve(TrainSettings, "train", layers("train", None, None, train, STARTER.name))
+    plain = fidelity.Design(dataclasses.replace(settings, rank=settings.rank or RANK, weight_decay=WEIGHT_DECAY))
     changes: dict[str, Any] = dict(QUICK) if quick else {}
-    settings: dict[str, Any] = {"steps": QUICK_STEPS} if quick else {}
     for name, known, given in (
         ("methods", tuple(fidelity.METHODS), methods),
         ("motions", plain.motions, motions),
@@ -126,8 +133,7 @@ def _design(
         if given:
             changes[name] = tuple(dict.fromkeys(given))
     changes |= {name: number for name, number in numbers.items() if number is not None}
-    settings |= {name: value for name, value in train.items() if value is not None}
-    return dataclasses.replace(plain, **changes, train=dataclasses.replace(plain.train, **settings))
+    return dataclasses.replace(plain, **changes)
 
 
 def bench_trajectories(

@@ -1,4 +1,4 @@
-"""Which setting wins: flag > project.toml > template > built-in; and where each came from."""
+"""Which setting wins: flag > project.toml > template > what suits the base model > built-in; and where it came from."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +11,20 @@ from mdctl.workspace.project import Project
 Table = Mapping[str, Any]
 
 
-def layers(table: str, project: Project | None, template: str | None, flags: Table) -> list[tuple[str, Table]]:
-    """The sources of one table of settings, weakest first, each with its name."""
+def layers(
+    table: str, project: Project | None, template: str | None, flags: Table, base: str = ""
+) -> list[tuple[str, Table]]:
+    """The sources of one table of settings, weakest first, each with its name.
+
+    A template that is named like the base model always lies beneath.
+    """
+    suits = presets.read(base).tables[table] if base in presets.paths() else {}
     name = template or (project.record.template if project else None)
     chosen = presets.read(name) if name else None
     own: Table = getattr(project.record, table) if project else {}
     given = {key: value for key, value in flags.items() if value is not None}
     return [
+        (f"template {base}", suits),
         (f"template {name}", chosen.tables[table] if chosen else {}),
         (f"{project.name}/project.toml" if project else "project.toml", own),
         ("flag", given),

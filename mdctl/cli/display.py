@@ -184,8 +184,9 @@ class _Panel(LineView):
         self._bar.update(record["step"])
         done.add_row(self._bar, text(f"{record['step']}/{record['of']}   {100 * record['step'] // record['of']} %"))
         grid.add_row(text("training", "dim"), done)
-        left = f"{clock(now - self._began)} done · ~{clock(record['eta_s'])} left   {record['s_per_step']:.2f} s/step"
-        grid.add_row(text("time", "dim"), text(left))
+        eta = "looks first" if record["eta_s"] is None else f"~{clock(record['eta_s'])} left"
+        took = f"{clock(now - self._began)} done · {eta}   {record['s_per_step']:.2f} s/step"
+        grid.add_row(text("time", "dim"), text(took))
         losses = "   ".join(
             f"{name} {sparkline(list(values))} {values[-1]:.3f}" for name, values in self._losses.items() if values
         )

@@ -251,9 +251,12 @@ def _learn(
     assert settings.steps is not None
     recent: deque[float] = deque(maxlen=50)
     before = last_save = time.monotonic()
-    saved = state.number
+    saved, looks_only = state.number, False
     for step in steps:
         now = time.monotonic()
+        if looks_only != (step.temporal_loss is None):
+            recent.clear()  # steps of one kind say nothing of how long those of the other take
+            looks_only = not looks_only
         recent.append(now - before)
         pace = statistics.median(recent)
         record = run.note(
@@ -263,7 +266,7 @@ def _learn(
             loss={"motion": step.temporal_loss, "appearance": step.spatial_loss},
             s_per_step=round(pace, 3),
             memory_gb=round(machine.memory_gb(device), 2),
-            eta_s=round(pace * (step.of - step.number)),
+            eta_s=None if looks_only else round(pace * (step.of - step.number)),
         )
         face().event(record)
         view.step(record)

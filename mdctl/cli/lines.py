@@ -107,7 +107,8 @@ def train_line(record: Record) -> str:
     parts.append(f"{record['s_per_step']:.2f} s/step")
     if record.get("memory_gb"):
         parts.append(f"{record['memory_gb']:.1f} GB")
-    parts.append(f"left {clock(record['eta_s'])}")
+    if record["eta_s"] is not None:
+        parts.append(f"left {clock(record['eta_s'])}")
     return " ".join(parts)
 
 

@@ -155,14 +155,12 @@ def resolved(project: Project, flags: Mapping[str, Any], template: str | None, m
     """Every setting of a new run, resolved and ready to be frozen."""
     card, folder = weights.find(model or project.record.model)
     clips = shaped(resolve(ClipSettings, "clips", layers("clips", project, template, {})), card)
-    asked = resolve(TrainSettings, "train", layers("train", project, template, flags))
+    asked = resolve(TrainSettings, "train", layers("train", project, template, flags, card.name))
     one = len(project.clips) == 1
     settings = replace(
         asked,
         steps=asked.steps or ((300 if (clips.frames or 0) > LONG_CLIP else 150) if one else 500),
         weight_decay=asked.weight_decay if asked.weight_decay is not None else (1e-2 if one else 1e-4),
-        learning_rate=asked.learning_rate or card.learning_rate,
-        timestep_shift=asked.timestep_shift or card.timestep_shift,
     )
     return {
         "template": template or project.record.template,

@@ -28,14 +28,17 @@ from mdctl.motion.drawing import draw
 from mdctl.motion.lora import COUPLED, TEMPORAL
 from mdctl.settings import TrainSettings
 
-VERSION = 1
+VERSION = 2
 """Of the experiment: it grows whenever the same design would give other frames."""
 
 CLIPS = {"multi": 4, "single": 1}
 """How many clips of the motion a method learns from."""
 
 COUPLED_RATE = 5e-4
-"""The coupled adapter's own best rate, from the sweep on the development motions."""
+"""The coupled adapter's own best rate, from the sweep on the motions `DEVELOPMENT`."""
+
+DEVELOPMENT = ("orbiting", "bouncing")
+"""The motions that settings were chosen on, with other clips, prompts and noise; the table tells them apart."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ METHODS = {
     "base": Method(trained=False),
     "coupled": Method(coupled=True),
     "coupled-best": Method({"learning_rate": COUPLED_RATE}, coupled=True),
-    "temporal-only": Method({"objective": "mse", "spatial_mask": 1.0}),
+    "temporal-only": Method({"objective": "mse", "spatial_mask": 1.0, "spatial_first": 0.0}),
     "no-ad": Method({"objective": "mse"}),
     "full": Method(),
 }
@@ -65,6 +68,9 @@ no spatial ones beside it, `no-ad` no debiased loss, and `full` is MotionDirecto
 class Design:
     """One experiment, whole: two equal ones give the same table."""
 
+    train: TrainSettings
+    """Of MotionDirector; the other methods share all of it that they have a use for."""
+
     methods: tuple[str, ...] = tuple(METHODS)
     motions: tuple[str, ...] = (*motions.NOVEL_MOTIONS, *motions.CAMERA_MOTIONS)
     cases: tuple[str, ...] = ("multi",)
@@ -73,13 +79,6 @@ class Design:
     prompt_seed: int = 2026
     """Another one gives other prompts, clips and noise: sweeps must not see those of the table."""
 
-    train: TrainSettings = TrainSettings(  # noqa: RUF009 - frozen
-        steps=150,
-        rank=32,
-        learning_rate=STARTER.learning_rate,
-        timestep_shift=STARTER.timestep_shift,
-        weight_decay=1e-4,
-    )
     sample_steps: int = 20
     guidance: float = STARTER.guidance
 
@@ -156,13 +155,16 @@ class Row:
 
 
 def cells(design: Design) -> list[Cell]:
-    """All trainings of a design; the base model has none and stands once for every motion."""
+    """All trainings of a design, in the order that makes a whole table soonest; the base model has one for a motion."""
     found = []
-    for motion in design.motions:
-        for method in design.methods:
-            trained = METHODS[method].trained
-            for case in design.cases if trained else ("any",):
-                found += [Cell(method, case, motion, seed) for seed in range(design.train_seeds if trained else 1)]
+    for case in design.cases:
+        for seed in range(design.train_seeds):
+            for motion in design.motions:
+                for method in design.methods:
+                    if METHODS[method].trained:
+                        found.append(Cell(method, case, motion, seed))
+                    elif (untrained := Cell(method, "any", motion, 0)) not in found:
+                        found.append(untrained)
     return found
 
 
@@ -187,6 +189,12 @@ def _settings(cell: Cell, design: Design) -> TrainSettings:
 def taught(motion: str) -> Scene:
     """The one appearance of all training clips of a motion; a camera is only seen before a texture."""
     return Scene("square", "brick" if motion in motions.CAMERA_MOTIONS else "gray", "red")
+
+
+def caption(motion: str) -> str:
+    """What the training clips are called: who does what, as people name theirs, and not what it looks like."""
+    subject = taught(motion).subject
+    return f"a {subject}, camera {motion}" if motion in motions.CAMERA_MOTIONS else f"a {subject} {motion}"
 
 
 def clips(motion: str, case: str, design: Design) -> list[Frames]:
@@ -216,7 +224,7 @@ def _rng(design: Design, what: str, motion: str) -> np.random.Generator:
 
 def encode(backbone: Backbone, motion: str, case: str, design: Design) -> Samples:
     """The training clips as training takes them; one sentence describes them all."""
-    embeds = backbone.embed([world.prompt(taught(motion), motion)])
+    embeds = backbone.embed([caption(motion)])
     found = [Sample(backbone.encode(to_pixels(frames)), embeds) for frames in clips(motion, case, design)]
     return Samples(found, seed=design.prompt_seed)
 

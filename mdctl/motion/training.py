@@ -15,7 +15,7 @@ from mdctl.motion.dataset import Samples
 from mdctl.motion.lora import COUPLED, TEMPORAL, Adapters, read_tensors, spatial_name
 from mdctl.motion.objective import spatial_loss, temporal_loss
 from mdctl.motion.schedule import as_timesteps
-from mdctl.settings import LEARNING_RATE, TrainSettings
+from mdctl.settings import TrainSettings
 
 PATIENCE = 5
 """Steps in a row without a finite gradient after which a run has diverged."""
@@ -27,8 +27,8 @@ class TrainStep:
 
     number: int
     of: int
-    temporal_loss: float
-    """Loss of the motion; NaN or infinite where the step broke down."""
+    temporal_loss: float | None
+    """Loss of the motion, None while only looks are learned; NaN or infinite where the step broke down."""
 
     spatial_loss: float | None
     """Loss of the look, None in a masked step."""
@@ -101,7 +101,7 @@ def begin(backbone: Backbone, num_clips: int, settings: TrainSettings, coupled: 
     optimizers = {
         name: torch.optim.AdamW(
             adapters.parameters(name),
-            lr=settings.learning_rate or LEARNING_RATE,
+            lr=settings.learning_rate,
             betas=(0.9, 0.999),
             eps=1e-8,
             weight_decay=settings.weight_decay,
@@ -155,7 +155,7 @@ def _draw(backbone: Backbone, samples: Samples, settings: TrainSettings, number:
     shape = tuple(example.posterior.mean.shape)
     latents = example.posterior.draw(noise.normal(seed, "vae", number, shape)).to(device)
     drawn = noise.normal(seed, "noise", number, shape).to(device)
-    moment = timestep(noise.uniform(seed, "timestep", number), schedule.num_timesteps, settings.timestep_shift or 1.0)
+    moment = timestep(noise.uniform(seed, "timestep", number), schedule.num_timesteps, settings.timestep_shift)
     timesteps = as_timesteps(moment, shape[0], device)
     frame = noise.uniform_int(seed, "frame", number, shape[2])
     anchor = noise.uniform_int(seed, "anchor", number, shape[2])
@@ -166,16 +166,22 @@ def _draw(backbone: Backbone, samples: Samples, settings: TrainSettings, number:
 
 
 def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, number: int) -> TrainStep:
-    """One step (method: both backward passes first, then every optimizer that has a gradient)."""
+    """One step (method: both backward passes first, then every optimizer that has a gradient).
+
+    The first steps may be the look's alone: only a look that is given is not learned as motion.
+    """
     for optimizer in state.optimizers.values():
         optimizer.zero_grad()  # a step that broke off half-way may have left gradients
     drawn = _draw(backbone, samples, settings, number)
     if COUPLED in state.adapters.names:
         return _learn_coupled(backbone, state, settings, number, drawn)
     noisy_latents, timesteps, target, embeds = drawn.noisy_latents, drawn.timesteps, drawn.target, drawn.embeds
-    frame, masked, spatial = drawn.frame, drawn.masked, spatial_name(0 if settings.shared_spatial else drawn.clip)
+    frame, spatial = drawn.frame, spatial_name(0 if settings.shared_spatial else drawn.clip)
+    alone = number <= settings.spatial_first * (settings.steps or 0)
+    masked = drawn.masked and not alone
 
     look: Tensor | None = None
+    motion: Tensor | None = None
     with _dropping_out(backbone, noise.draw_seed(settings.seed, "dropout", number)):
         # The look: one frame, through the image model that is left without the temporal layers.
         if not masked:
@@ -186,16 +192,17 @@ def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: Tr
 
         # The motion: all frames, the look given and frozen.
         given = {} if masked else {spatial: 1.0}
-        with state.adapters.speaking({TEMPORAL: 1.0, **given}, learning={TEMPORAL}):
-            prediction = backbone.predict(noisy_latents, timesteps, embeds)
-            motion = temporal_loss(prediction - target, drawn.anchor, settings.beta, settings.objective)
-            motion.backward()
+        if not alone:
+            with state.adapters.speaking({TEMPORAL: 1.0, **given}, learning={TEMPORAL}):
+                prediction = backbone.predict(noisy_latents, timesteps, embeds)
+                motion = temporal_loss(prediction - target, drawn.anchor, settings.beta, settings.objective)
+                motion.backward()
 
     # Only now may anything step: the temporal forward saw the spatial weights of this step's start.
-    learned = [TEMPORAL] if masked else [TEMPORAL, spatial]
+    learned = [name for name, loss in ((TEMPORAL, motion), (spatial, look)) if loss is not None]
     skipped = tuple(name for name in learned if not _apply(state, name, settings.max_grad_norm))
-    spatial_loss_found = None if look is None else float(look.detach())
-    return TrainStep(number, settings.steps or 0, float(motion.detach()), spatial_loss_found, skipped)
+    temporal, spatial_only = (None if loss is None else float(loss.detach()) for loss in (motion, look))
+    return TrainStep(number, settings.steps or 0, temporal, spatial_only, skipped)
 
 
 def _learn_coupled(

@@ -9,7 +9,7 @@ import pytest
 from stage import QUICK, Mdctl
 
 from mdctl.cli.learning import End
-from mdctl.workspace import locations
+from mdctl.workspace import locations, presets
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 
@@ -78,6 +78,20 @@ def test_settings_come_from_flag_project_and_template(
     said = mdctl("--json", "train", "golf", "-n", "--template", "mine", "--seed", "9")
     settings = json.loads(said.out)["train"]
     assert [settings[key] for key in ("steps", "rank", "seed", "learning_rate", "dropout")] == [9, 2, 9, 0.25, 0.1]
+
+
+def test_what_suits_the_base_model_lies_beneath_any_template(
+    mdctl: Mdctl, fresh: Project, template: Callable[[str, str], str]
+) -> None:
+    """The template named like the base model gives what no other says; the user's own of that name wins over it."""
+    template("mine", "[train]\nsteps = 9\n")
+    suits = presets.read("starter").tables["train"]
+    line = ("--json", "train", "golf", "-n", "--model", "starter")
+    settings = json.loads(mdctl(*line, "--template", "mine").out)["train"]
+    assert settings | suits | {"steps": 9} == settings
+    template("starter", "[train]\nrank = 3\n")
+    own = json.loads(mdctl(*line).out)["train"]
+    assert (own["rank"], own["timestep_shift"]) == (3, 1.0)
 
 
 def test_a_dry_run_writes_nothing(mdctl: Mdctl, golf: Project, home: Path, unchanged: Hold) -> None:

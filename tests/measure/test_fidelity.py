@@ -9,8 +9,10 @@ from mdctl.errors import BadInput
 from mdctl.measure import fidelity, table
 from mdctl.measure.fidelity import Cell, Design, Row
 from mdctl.media import motions, world
+from mdctl.settings import TrainSettings
 
-DESIGN = Design(motions=("orbiting", "zooming in"), prompts=6, train_seeds=2)
+WHOLE = Design(TrainSettings(steps=150, rank=32, weight_decay=1e-4))
+DESIGN = dataclasses.replace(WHOLE, motions=("orbiting", "zooming in"), prompts=6, train_seeds=2)
 
 
 def _row(method: str, number: int = 0, motion: str = "orbiting", **seen: object) -> Row:
@@ -21,10 +23,10 @@ def _row(method: str, number: int = 0, motion: str = "orbiting", **seen: object)
     return dataclasses.replace(plain, **seen)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("motion", Design().motions)
+@pytest.mark.parametrize("motion", WHOLE.motions)
 def test_nothing_that_is_asked_was_in_the_clips(motion: str) -> None:
     """Subject, colour and background of every prompt differ from those of the clips; camera moves get a texture."""
-    train, scenes = fidelity.taught(motion), fidelity.asked(motion, Design())
+    train, scenes = fidelity.taught(motion), fidelity.asked(motion, WHOLE)
     assert len(scenes) == 16
     assert len({*scenes}) == 16
     for scene in scenes:
@@ -50,6 +52,20 @@ def test_the_base_model_is_made_once_for_each_motion() -> None:
     assert len([cell for cell in cells if cell.method == "base"]) == 2
     assert len([cell for cell in cells if cell.method == "full"]) == 4
     assert len({*cells}) == len(cells)
+
+
+def test_a_first_whole_table_comes_soonest() -> None:
+    """All motions and methods of the first seed, then the second."""
+    seeds = [cell.train_seed for cell in fidelity.cells(DESIGN)]
+    assert seeds == sorted(seeds)
+
+
+def test_captions_keep_the_look_of_the_clips_to_themselves() -> None:
+    """They name who does what; colour and background are left for the adapters to absorb, or to leak."""
+    for motion in WHOLE.motions:
+        words = fidelity.caption(motion).replace(",", "").split()
+        assert fidelity.taught(motion).subject in words
+        assert not {fidelity.taught(motion).colour, fidelity.taught(motion).background} & {*words}
 
 
 def test_the_key_of_a_cell_says_what_its_videos_depend_on() -> None:

@@ -108,6 +108,24 @@ def test_both_backward_passes_come_before_any_optimizer(backbone: Backbone) -> N
     assert len(kinds) == 4
 
 
+@pytest.mark.parametrize(("share", "alone"), [(0.0, 0), (0.5, 4), (0.9, 7)])
+def test_looks_may_be_learned_first(backbone: Backbone, share: float, alone: int) -> None:
+    """In the first share of the steps only the look's adapter learns, unmasked; then both do, on the same draws."""
+    samples, settings = tiny_samples(backbone), tiny_settings(steps=8, spatial_mask=0.4, spatial_first=share)
+    state = begin(backbone, len(samples), settings)
+    events = followed(state)
+    for step in train(backbone, state, samples, settings):
+        spatial = f"spatial_{samples.at(step.number)[0]:03d}"
+        if step.number <= alone:
+            assert events == [("gradient", spatial), ("step", spatial)]
+            assert step.temporal_loss is None
+            assert step.spatial_loss is not None
+        else:
+            assert ("step", TEMPORAL) in events
+            assert step.temporal_loss is not None
+        events.clear()
+
+
 def test_an_idle_adapter_rests(backbone: Backbone) -> None:
     """Decay does not shrink the adapter of a clip that was not drawn."""
     samples, settings = tiny_samples(backbone), tiny_settings(steps=1, spatial_mask=0.0, weight_decay=0.9)
