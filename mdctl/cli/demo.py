@@ -111,7 +111,7 @@ def _video(project: Project, scene: "Scene", seed: int) -> Video:
     prompt = _prompt(scene)
     _said(f'mdctl gen {NAME} "{prompt}" --seed {seed}')
     run, save = find_save(project, None)
-    settings = settled(SampleSettings(), run)
+    settings = settled(SampleSettings(), run.settings)
     target = Target(None, None, "mp4")
     return next(iter(make(project, run, save, prompt, settings, range(seed, seed + 1), target, "auto")))
 

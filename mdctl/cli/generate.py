@@ -104,7 +104,7 @@ def gen(
     run, save = find_save(project, checkpoint)
     first = seed if seed is not None else secrets.randbelow(2**31)
     target = _target(output, container, count, force)
-    settings = settled(asked, run)
+    settings = settled(asked, run.settings)
     if dry_run:
         face().sheet(
             [("save", f"{run.id}, step {save.step}"), *((k, str(v)) for k, v in to_table(settings).items())],
@@ -172,8 +172,6 @@ def make(
     threads: int | None = None,
 ) -> Iterator[Video]:
     """Load the model and the save once, then make and keep one video for each seed."""
-    from mdctl.motion import sampling
-
     with locks.reader(save.folder):
         studio = rendering.load(project, run, save, settings, device_name, threads)
         for text, verb in ((prompt, "prompt"), (settings.negative, "negative prompt")):
@@ -181,11 +179,7 @@ def make(
                 told = [f"{word} (near: {', '.join(near)})" if near else word for word, near in unread.items()]
                 face().warn(f"the base model does not read these words of the {verb}: {', '.join(told)}.")
         embeds = rendering.embed(studio, prompt, settings.negative)
-        if settings.strength and studio.adapters:
-            shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
-            noise = sampling.first_noise(studio.backbone, seeds[0], *shape)
-            scales, where = {studio.speaker: settings.strength}, f"save {save.step} of '{project.name}'"
-            sampling.require_effect(studio.backbone, studio.adapters, scales, noise, embeds[0], where)
+        rendering.require_effect(studio, embeds, settings, seeds[0], f"save {save.step} of '{project.name}'")
         for number, seed in enumerate(seeds, 1):
             began = time.monotonic()
             drawn = rendering.draw(studio, embeds, settings, seed, f"{number}/{len(seeds)}")
@@ -262,10 +256,10 @@ def _damaged(change: Change) -> None:
     face().warn(damage(change))
 
 
-def settled(asked: SampleSettings, run: Run) -> SampleSettings:
-    """Every gap filled: the shape from what the run was trained on, guidance from the base model."""
-    shape = run.settings["clips"]
-    card, _ = weights.find(run.settings["model"]["name"])
+def settled(asked: SampleSettings, trained: Mapping[str, Any]) -> SampleSettings:
+    """Every gap filled: the shape from the settings of the run that was trained, guidance from its base model."""
+    shape = trained["clips"]
+    card, _ = weights.find(trained["model"]["name"])
     return SampleSettings(
         steps=asked.steps,
         guidance=float(card.guidance if asked.guidance is None else asked.guidance),

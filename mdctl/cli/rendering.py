@@ -100,11 +100,29 @@ def embed(studio: Studio, prompt: str, negative: str) -> "tuple[Tensor, Tensor]"
     return asked, unwanted
 
 
+def require_effect(
+    studio: Studio, embeds: "tuple[Tensor, Tensor]", settings: SampleSettings, seed: int, where: str
+) -> None:
+    """Refuse a motion that changes nothing, where one is to speak."""
+    from mdctl.motion import sampling
+
+    if studio.adapters and settings.strength:
+        noise, scales = _noise(studio, settings, seed), {studio.speaker: settings.strength}
+        sampling.require_effect(studio.backbone, studio.adapters, scales, noise, embeds[0], where)
+
+
+def _noise(studio: Studio, settings: SampleSettings, seed: int) -> "Tensor":
+    from mdctl.motion import sampling
+
+    shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
+    return sampling.first_noise(studio.backbone, seed, *shape)
+
+
 def draw(studio: Studio, embeds: "tuple[Tensor, Tensor]", settings: SampleSettings, seed: int, label: str) -> "Frames":
     """One video from the noise of this seed."""
     from mdctl.motion import dataset, sampling
 
-    noise = sampling.first_noise(studio.backbone, seed, settings.frames or 0, settings.width or 0, settings.height or 0)
+    noise = _noise(studio, settings, seed)
     guidance = 1 if settings.guidance is None else settings.guidance
     with studio.speaking(settings.strength), face().progress(label, settings.steps) as show:
         for step in sampling.sample(studio.backbone, noise, *embeds, settings.steps, guidance):

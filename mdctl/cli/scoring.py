@@ -1,10 +1,11 @@
 """`bench score`: figures of any videos, with what is at hand."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -12,9 +13,11 @@ from mdctl.cli.face import face
 from mdctl.errors import NotFound, NotInstalled, UsageFault
 
 if TYPE_CHECKING:
-    from mdctl.measure.embedders import Embedder
-    from mdctl.measure.score import Seen
+    from mdctl.measure.embedders import Embedder, ImageEmbedder
+    from mdctl.measure.score import Scores, Seen, Video
     from mdctl.media.frames import Frames
+
+Model = TypeVar("Model")
 
 VIDEOS = (".mp4", ".gif", ".webp", ".webm", ".mov", ".mkv", ".avi")
 DENSE, FOLLOWED = 97, 192
@@ -22,6 +25,12 @@ DENSE, FOLLOWED = 97, 192
 
 SHOWN_VIDEOS = 4
 """Columns of single videos in a table; all of them are in the JSON."""
+
+Compat = Annotated[
+    list[str] | None,
+    typer.Option(help="yatim or mtbench: other papers' formulas too, under names of their own.", show_default=False),
+]
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Go on where videos are missing.")]
 
 
 def bench_score(
@@ -37,7 +46,19 @@ def bench_score(
     ] = None,
     clip: Annotated[str | None, typer.Option(help="CLIP: a folder, or a hub id that was downloaded.")] = None,
     pick: Annotated[str | None, typer.Option(help="PickScore: a folder, or a hub id that was downloaded.")] = None,
+    dino: Annotated[str | None, typer.Option(help="DINO: a folder, or a hub id that was downloaded.")] = None,
     frames: Annotated[int, typer.Option(min=2, help="Frames that are looked at, evenly over each video.")] = 16,
+    compat: Compat = None,
+    system: Annotated[
+        str | None, typer.Option(help="Name of a row in the table of bench run, with --manifest.", show_default=False)
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Manifest or folder of a benchmark: VIDEOS is one system's folder of results.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="With --manifest: where bench run has its table.")
+    ] = None,
+    allow_missing: AllowMissing = False,
 ) -> int:
     """Score videos, your own or another system's: text, consistency, motion, leakage. What cannot be said is skipped.
 
@@ -46,21 +67,31 @@ def bench_score(
 
     \b
     mdctl bench score outputs/ --reference clips/golf_01.mp4
+    mdctl bench score results/ --system tune-a-video --manifest bench.jsonl
     """
     from mdctl.measure import score
-    from mdctl.media import clips as media
+
+    kinds = known_kinds(compat)
+    if manifest or system:
+        if not (manifest and system and len(videos) == 1):
+            fix = "mdctl bench score FOLDER --system NAME --manifest FILE"
+            raise UsageFault("a row of another system needs its folder, its name and the manifest.", fix=fix)
+        from mdctl.cli.bench_system import add_system  # which needs this file
+
+        folder, models = Path(videos[0]).expanduser(), judges(clip, pick, dino, kinds)
+        return add_system(folder, system, manifest, output, models, kinds, frames, base, allow_missing)
 
     paths = _videos_in(videos)
     asked = _prompts(prompts, paths)
-    models = _embedders(clip, pick)
+    models, references = judges(clip, pick, dino, kinds), _videos_in(reference or [])
     records: list[dict[str, Any]] = []
     with face().progress("scoring", len(paths)) as show:
         for number, (path, prompt) in enumerate(zip(paths, asked, strict=True), 1):
-            seen = _seen(path, frames)
-            clips = [_seen(one, frames, like=seen) for one in media.expand(reference or [])]
-            made_by_base = _seen(_beside(base, path), frames, like=seen) if base else None
-            found = score.score(score.Video(seen, prompt, clips, made_by_base), *models)
-            meta = {"version": score.VERSION, "frames": len(seen.frames), "clip": clip, "pick": pick}
+            seen = seen_in(path, frames)
+            clips = [seen_in(one, frames, like=seen) for one in references]
+            made_by_base = seen_in(_beside(base, path), frames, like=seen) if base else None
+            found = judged(score.Video(seen, prompt, clips, made_by_base), models, kinds)
+            meta = {"version": score.VERSION, "frames": len(seen.frames), **models.ids}
             record = {"video": str(path), "prompt": prompt, "scores": found.values, "skipped": found.skipped}
             records.append(record | {"meta": meta})
             show(number, path.name)
@@ -68,7 +99,7 @@ def bench_score(
     return 0
 
 
-def _seen(path: Path, count: int, like: "Seen | None" = None) -> "Seen":
+def seen_in(path: Path, count: int, like: "Seen | None" = None) -> "Seen":
     """A video as it is judged, in the sizes of another one if that is given."""
     from mdctl.measure.score import Seen
     from mdctl.media import clips as media
@@ -90,10 +121,14 @@ def _size(frames: "Frames") -> tuple[int, int]:
 
 def _videos_in(words: Sequence[str]) -> list[Path]:
     from mdctl.media import clips as media
+    from mdctl.media import folders
 
     found = []
     for word in words:
         folder = Path(word).expanduser()
+        if folders.pictures(folder):
+            found.append(folder)
+            continue
         inside = sorted(path for path in folder.glob("*") if path.suffix.lower() in VIDEOS) if folder.is_dir() else None
         if inside == []:
             raise NotFound(f"there is no video in {folder}.", fix="give a folder of mp4, gif, webp, webm or mov files")
@@ -131,22 +166,62 @@ def _beside(folder: Path, path: Path) -> Path:
     return found
 
 
-def _embedders(clip: str | None, pick: str | None) -> "list[Embedder | None]":
+def known_kinds(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The kinds of other papers' formulas, each once; `UsageFault` for one that nobody knows."""
+    from mdctl.measure import compat
+
+    for kind in given or ():
+        if kind not in compat.KINDS:
+            raise UsageFault(f"there is no '{kind}' for --compat.", fix=f"known are: {', '.join(compat.KINDS)}")
+    return tuple(dict.fromkeys(given or ()))
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The models that look at videos, None where their weights are not here."""
+
+    clip: "Embedder | None" = None
+    pick: "Embedder | None" = None
+    dino: "ImageEmbedder | None" = None
+    clip_b32: "Embedder | None" = None
+    """For MTBench's own figures only."""
+
+    @property
+    def ids(self) -> dict[str, str | None]:
+        """What belongs into the name of their figures."""
+        known = (("clip", self.clip), ("pick", self.pick), ("dino", self.dino), ("clip_b32", self.clip_b32))
+        return {name: model.id if model else None for name, model in known}
+
+
+def judges(clip: str | None, pick: str | None, dino: str | None, kinds: Sequence[str] = ()) -> Judges:
     """The models that are here. One that was asked for and is not is a fault, one that was not asked for a line."""
     from mdctl.measure import embedders
 
-    found: list[Embedder | None] = []
-    for named, usual, load in (
-        (clip, embedders.CLIP, embedders.load),
-        (pick, embedders.PICKSCORE, embedders.pickscore),
-    ):
-        try:
-            found.append(load(named or usual))
-        except NotInstalled as fault:
-            if named:
-                raise
-            face().say(f"Skipped, for {fault.what.rstrip('.')} ({' && '.join(fault.fix)}).")
-            found.append(None)
+    return Judges(
+        _loaded(embedders.load, clip, embedders.CLIP),
+        _loaded(embedders.pickscore, pick, embedders.PICKSCORE),
+        _loaded(embedders.dino, dino, embedders.DINO),
+        _loaded(embedders.clip_b32, None, embedders.CLIP_B32) if "mtbench" in kinds else None,
+    )
+
+
+def _loaded(load: "Callable[[str], Model]", named: str | None, usual: str) -> "Model | None":
+    try:
+        return load(named or usual)
+    except NotInstalled as fault:
+        if named:
+            raise
+        face().say(f"Skipped, for {fault.what.rstrip('.')} ({' && '.join(fault.fix)}).")
+        return None
+
+
+def judged(video: "Video", judges_: Judges, kinds: Sequence[str]) -> "Scores":
+    """Every figure of a video, and those of other papers' formulas that were asked for."""
+    from mdctl.measure import compat, score
+
+    found = score.score(video, judges_.clip, judges_.pick, judges_.dino)
+    for kind in kinds:
+        compat.score(found, kind, video, judges_.clip_b32, judges_.dino)
     return found
 
 

@@ -10,10 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from mdctl.errors import BadInput, NotFound, nearest
+from mdctl.errors import BadInput, NotFound, UsageFault, nearest
+from mdctl.media import folders
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
@@ -46,6 +48,17 @@ class Unit:
     """One for each reference, where they differ."""
 
     seeds: tuple[int, ...] = (0,)
+
+
+def template(name: str) -> str:
+    """A manifest that is shipped to be filled in; `UsageFault` with the names that there are."""
+    shipped = files("mdctl.measure").joinpath("manifests")
+    names = sorted(one.name.removesuffix(".jsonl") for one in shipped.iterdir() if one.name.endswith(".jsonl"))
+    if name not in names:
+        near = nearest(name, names)
+        fix = f"did you mean '{near}'?" if near else f"known are: {', '.join(names)}"
+        raise UsageFault(f"there is no manifest template '{name}'.", fix=fix)
+    return shipped.joinpath(f"{name}.jsonl").read_text("utf-8")
 
 
 def read(path: Path) -> list[Unit]:
@@ -94,7 +107,8 @@ def _unit(line: str, path: Path, number: int) -> Unit:
     if not isinstance(wishes, list) or not wishes:
         raise BadInput(f"{where}: 'eval' names no prompts.", fix='"eval": [{"id": "monkey", "prompt": "a monkey …"}]')
     found = tuple(Wish(**({"type": "appearance"} | _known(wish, Wish, f"{where}, eval"))) for wish in wishes)
-    references = tuple(path.parent / str(name) for name in _list(fields, "references", where))
+    named = tuple(path.parent / str(name) for name in _list(fields, "references", where))
+    references = tuple(clip for one in named for clip in (_clips_in(one) or [one]))
     unit = Unit(
         unit=str(fields.get("unit", "")),
         references=references,
@@ -144,6 +158,17 @@ def _check(unit: Unit, where: str) -> None:
     for reference in unit.references:
         if not reference.exists():
             raise NotFound(f"{where}: there is no {reference}.", fix="paths are relative to the manifest")
+        if reference.is_dir() and not folders.pictures(reference):
+            raise NotFound(
+                f"{where}: there is neither a video nor a picture in {reference}.", fix="put the clips there"
+            )
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    """The videos of a folder that stands for all of them; none where it is one video as pictures, or no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS and path.name[0] != ".")
 
 
 def _double(names: Iterable[str]) -> str | None:
@@ -158,7 +183,7 @@ def from_folder(folder: Path) -> list[Unit]:
     """A unit for each subfolder: its videos, `caption.txt`, and `prompts.txt`, one a line, perhaps after a `type: `."""
     units = []
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        clips = tuple(sorted(path for path in inner.iterdir() if path.suffix.lower() in VIDEOS))
+        clips = tuple(_clips_in(inner))
         if not clips:
             raise NotFound(f"there is no video in {inner}.", fix="put the clips of one motion into each folder")
         wishes = []

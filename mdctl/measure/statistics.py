@@ -1,6 +1,7 @@
 """Intervals for shares and means over samples that belong together, by resampling whole groups."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,3 +60,16 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * n)) / scale
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def grouped(groups: Sequence[Sequence[float]], seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+    """The mean of samples in groups of different sizes, with the interval from drawing whole groups; see `interval`."""
+    sums, sizes = np.array([sum(group) for group in groups]), np.array([len(group) for group in groups])
+    if sizes.sum() == 0 or not np.isfinite(sums).all():
+        raise BadInput("an interval needs numbers.", why="some samples are missing.", fix="finish the benchmark first")
+    mean = float(sums.sum() / sizes.sum())
+    if len(groups) < FEWEST:
+        return Interval(mean, mean, mean)
+    picks = np.random.default_rng(seed).integers(0, len(groups), (resamples, len(groups)))
+    low, high = np.percentile(sums[picks].sum(1) / sizes[picks].sum(1), [2.5, 97.5])
+    return Interval(mean, float(low), float(high), (0,))

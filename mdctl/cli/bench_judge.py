@@ -1,0 +1,206 @@
+"""`bench run`, its judging: every video scored once, and the table of what came out."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdctl.cli import scoring
+from mdctl.cli.bench_make import clip_file
+from mdctl.cli.face import face
+from mdctl.settings import Shape
+from mdctl.workspace import atomic
+
+if TYPE_CHECKING:
+    from mdctl.measure.campaign import Item
+    from mdctl.measure.manifest import Unit
+    from mdctl.measure.score import Seen
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Court:
+    """By what the videos of a campaign are judged."""
+
+    folder: Path
+    units: "Sequence[Unit]"
+    frames: int
+    """Frames that are looked at, of every video the same number."""
+
+    judges: scoring.Judges
+    kinds: Sequence[str] = ()
+    """Other papers' formulas that were asked for."""
+
+    shape: Shape | None = None
+    """What training saw of each clip; None takes the whole clips."""
+
+    base: Path | None = None
+    """Where the base model's videos lie."""
+
+    _known: dict[str, Row] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        with suppress(OSError):
+            for line in (self._scores).read_text("utf-8").splitlines():
+                with suppress(ValueError, KeyError, TypeError):  # a line that a crash has torn
+                    record = json.loads(line)
+                    self._known[record["key"]] = record
+
+    @property
+    def _scores(self) -> Path:
+        return self.folder / "work" / "scores.jsonl"
+
+    @cached_property
+    def _windows(self) -> dict[Path, float]:
+        return {}
+
+    def rows(self, found: "Sequence[tuple[Item, Path]]") -> Iterator[Row]:
+        """A row for each video; each score is kept before the next is begun."""
+        from mdctl.measure import campaign
+
+        with face().progress("scoring", len(found)) as show:
+            for number, (item, path) in enumerate(found, 1):
+                own = item.method == campaign.REFERENCE
+                clips = [path] if own else [clip_file(self.folder, one) for one in item.unit.references]
+                beside = None if own else self._beside(item, path)
+                yield self._row(item, path, clips, beside)
+                show(number, item.place)
+
+    def _beside(self, item: "Item", path: Path) -> Path | None:
+        """The base model's video of the same prompt and noise."""
+        from mdctl.measure import campaign
+
+        if item.method == "base":
+            return path
+        plain = campaign.Item("base", item.unit, item.wish, 0, item.seed)
+        return campaign.find(self.base, plain) if self.base else None
+
+    def _row(self, item: "Item", path: Path, clips: Sequence[Path], beside: Path | None) -> Row:
+        from mdctl.measure import campaign, score
+
+        own = item.method == campaign.REFERENCE
+        prompt = None if own else item.wish.prompt
+        starts = [self._start(clip) for clip in clips]
+        about = {
+            "version": score.VERSION,
+            "video": _digest(path),
+            "prompt": prompt,
+            "clips": [(_digest(clip), start) for clip, start in zip(clips, starts, strict=True)],
+            "length": None if self.shape is None else self.shape.frames / self.shape.fps,
+            "base": _digest(beside) if beside else None,
+            "frames": self.frames,
+            "kinds": list(self.kinds),
+            **self.judges.ids,
+        }
+        key = campaign.key(stage="score", own=own, **about)
+        record = self._known.get(key)
+        if record is None:
+            record = {"key": key, **self._judged(path, prompt, clips, beside, own)}
+            atomic.append(self._scores, json.dumps(record))
+            self._known[key] = record
+        reference = "whole clips" if self.shape is None else [round(start, 3) for start in starts if start is not None]
+        meta = {
+            "version": score.VERSION,
+            "prompt": prompt,
+            "judged_frames": record["judged"],
+            **record["seen"],
+            **self.judges.ids,
+            "reference_from_s": reference,
+        }
+        return {
+            "unit": item.unit.unit,
+            "id": item.wish.id,
+            "type": item.wish.type,
+            "method": item.method,
+            "train_seed": item.train_seed,
+            "seed": item.seed,
+            "video": _named(path, self.folder),
+            "sha256": about["video"],
+            "scores": record["scores"],
+            "skipped": record["skipped"],
+            "meta": meta,
+        }
+
+    def _judged(self, path: Path, prompt: str | None, clips: Sequence[Path], beside: Path | None, own: bool) -> Row:
+        from mdctl.measure.score import Video
+
+        seen = self._taught(path) if own else scoring.seen_in(path, self.frames)
+        others = [seen] if own else [self._reference(clip, seen) for clip in clips]
+        base = seen if beside == path else scoring.seen_in(beside, self.frames, like=seen) if beside else None
+        found = scoring.judged(Video(seen, prompt, others, base), self.judges, self.kinds)
+        facts = _facts(path)
+        return {"scores": found.values, "skipped": found.skipped, "judged": len(seen.frames), "seen": facts}
+
+    def _start(self, clip: Path) -> float | None:
+        """Where the part of a clip begins that training saw."""
+        from mdctl.media import clips as media
+
+        if self.shape is None:
+            return None
+        if clip not in self._windows:
+            shape = self.shape
+            found = media.look(clip, num_frames=shape.frames, fps=shape.fps, width=shape.width, height=shape.height)
+            self._windows[clip] = found.start_s
+        return self._windows[clip]
+
+    def _taught(self, clip: Path) -> "Seen":
+        """A clip as training saw it."""
+        from mdctl.measure.score import Seen
+        from mdctl.media import clips as media
+
+        start_s, shape = self._start(clip), self.shape
+        if start_s is None or shape is None:
+            return scoring.seen_in(clip, self.frames)
+        frames = media.cut(clip, start_s=start_s, fps=shape.fps, num_frames=shape.frames, width=shape.width,
+                           height=shape.height)  # fmt: skip
+        count = min(self.frames, len(frames))
+        return Seen(frames[[place * len(frames) // count for place in range(count)]], frames, shape.fps)
+
+    def _reference(self, clip: Path, like: "Seen") -> "Seen":
+        """The part of a clip that training saw, in as many frames of the same sizes."""
+        from mdctl.measure.score import Seen
+        from mdctl.media import clips as media
+
+        start_s = self._start(clip)
+        if start_s is None or self.shape is None:
+            return scoring.seen_in(clip, self.frames, like=like)
+        length_s = self.shape.frames / self.shape.fps
+        frames, dense = (
+            media.cut(clip, start_s=start_s, fps=len(one) / length_s, num_frames=len(one), width=one.shape[2],
+                      height=one.shape[1])
+            for one in (like.frames, like.dense)
+        )  # fmt: skip
+        return Seen(frames, dense, len(dense) / length_s)
+
+
+@lru_cache(1 << 14)
+def _hashed(path: Path, size: int, changed: int) -> str:
+    from mdctl.media import clips as media
+
+    return media.digest(path)
+
+
+def _digest(path: Path) -> str:
+    state = path.stat()
+    return _hashed(path, state.st_size, state.st_mtime_ns)
+
+
+def _facts(path: Path) -> Row:
+    """Frames, size and rate of a video as it lies there."""
+    from mdctl.media import clips as media
+    from mdctl.media import folders
+    from mdctl.media.probe import probe
+
+    if path.is_dir():
+        first, _ = media.spread(path, 1)
+        return {"frames": len(folders.pictures(path)), "size": f"{first.shape[2]}x{first.shape[1]}", "fps": folders.FPS}
+    source = probe(path)
+    return {"frames": source.frames, "size": f"{source.width}x{source.height}", "fps": round(source.fps, 3)}
+
+
+def _named(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

@@ -1,0 +1,46 @@
+"""`bench score --system`: another system's videos of the same manifest, as a row of the same table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mdctl.cli import bench_table, scoring
+from mdctl.cli.bench_asked import folder_of, units_of
+from mdctl.cli.bench_judge import Court
+from mdctl.errors import NotFound, UsageFault
+from mdctl.settings import Shape
+from mdctl.text import slug
+from mdctl.workspace import locks
+
+
+def add_system(
+    results: Path,
+    name: str,
+    manifest: Path,
+    output: Path | None,
+    judges: scoring.Judges,
+    kinds: Sequence[str],
+    frames: int,
+    base: Path | None,
+    allow_missing: bool,
+) -> int:
+    """Score the videos of another system for the same manifest, and add its row to the table."""
+    from mdctl.measure import campaign, fidelity
+
+    if not slug(name) or name in (*fidelity.METHODS, campaign.REFERENCE):
+        raise UsageFault(f"a system cannot be called '{name}'.", fix="give a name that no method of mdctl has")
+    if not results.is_dir():
+        raise NotFound(f"there is no folder {results}.", fix="give the folder of the system's videos")
+    units, folder = units_of(manifest), folder_of(manifest, output)
+    results = results.resolve()
+    with locks.writer(folder / "work", "bench"):
+        about = bench_table.known_settings(folder)
+        shape = Shape(**about["clips"]) if about.get("clips") else None
+        expected = list(campaign.items(units, {name: False}, 1))
+        found = {item: path for item in expected if (path := campaign.find(results, item))}
+        court = Court(folder, units, frames, judges, kinds, shape, base)
+        own = list(court.rows(list(found.items())))
+        rows = [*bench_table.earlier(folder, units, [name]), *own]
+        missing = [item for item in expected if item not in found]
+        extra = campaign.extras(results, [*found.values()])
+        bench_table.conclude(folder, rows, missing, extra, kinds, about, allow_missing)
+    return 0

@@ -1,0 +1,175 @@
+"""`bench run`, its end: rows and table on disk and on screen, with what is missing and where it all comes from."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdctl.cli.face import face
+from mdctl.cli.learning import versions
+from mdctl.errors import Partly
+from mdctl.text import safe
+from mdctl.workspace import atomic
+
+if TYPE_CHECKING:
+    from mdctl.measure.campaign import Item
+    from mdctl.measure.manifest import Unit
+
+Row = dict[str, Any]
+ROWS, TABLE, TABLE_CSV = "results.jsonl", "table.json", "table.csv"
+MOST_LISTED = 20
+TWO_DECIMALS = ("text", "appearance", "consistency", "pick")
+"""Columns on the scale of the paper's tables."""
+
+TOLD = ("text", "appearance", "motion_fidelity_dis", "leak_colour")
+"""Differences that are said in words; all of them are in the JSON."""
+
+
+def earlier(folder: Path, units: "Sequence[Unit]", others_than: Sequence[str]) -> list[Row]:
+    """Rows of other methods and systems that an earlier command found, as far as the manifest still asks for them."""
+    asked = {(unit.unit, wish.id, seed) for unit in units for wish in unit.eval for seed in unit.seeds}
+    found = []
+    with suppress(OSError):
+        for line in (folder / ROWS).read_text("utf-8").splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                if row["method"] not in others_than and (row["unit"], row["id"], row["seed"]) in asked:
+                    found.append(row)
+    return found
+
+
+def absent(rows: Sequence[Row], units: "Sequence[Unit]") -> list[Row]:
+    """What the systems of these rows have no video of."""
+    from mdctl.measure import campaign
+
+    there = {(row["method"], row["unit"], row["id"], row["seed"]) for row in rows}
+    every = campaign.items(units, dict.fromkeys((row["method"] for row in rows), False), 1)
+    return [blank(one) for one in every if (one.method, one.unit.unit, one.wish.id, one.seed) not in there]
+
+
+def known_settings(folder: Path) -> dict[str, Any]:
+    """The settings of the campaign whose table lies in a folder; none where there is no table yet."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads((folder / TABLE).read_text("utf-8"))["settings"])
+    return {}
+
+
+def blank(item: "Item") -> Row:
+    """The row of a video that is not there."""
+    return {
+        "unit": item.unit.unit,
+        "id": item.wish.id,
+        "type": item.wish.type,
+        "method": item.method,
+        "train_seed": item.train_seed,
+        "seed": item.seed,
+    }
+
+
+def conclude(
+    folder: Path,
+    rows: Sequence[Row],
+    missing: "Sequence[Item]",
+    extra: Sequence[Path],
+    kinds: Sequence[str],
+    about: Mapping[str, Any],
+    allow_missing: bool,
+    blanks: Sequence[Row] = (),
+) -> None:
+    """Write rows and table, show them, and raise `Partly` where videos are missing that should not be.
+
+    `blanks` are missing too, of rows that were judged another time.
+    """
+    from mdctl.measure import tally
+
+    blanks = [*blanks, *(blank(item) for item in missing)]
+    found = tally.document(rows, blanks, kinds)
+    made_with = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "computer": platform.machine(), **versions()}
+    result = {**found, "missing": [item.place for item in missing], "extra": [str(path) for path in extra]}
+    result |= {"settings": dict(about), "made_with": made_with}
+    atomic.write(folder / ROWS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    atomic.write(folder / TABLE, json.dumps(result, indent=1))
+    base = about.get("base") or {}
+    origin = {"date": made_with["date"], "mdctl": made_with["mdctl"], "base": base.get("name", "")}
+    atomic.write(folder / TABLE_CSV, tally.as_csv(found, origin))
+    _show(result, rows, blanks, kinds, folder)
+    _list("is not there", [item.place for item in missing])
+    _list("was not asked for, and is not scored", [str(path) for path in extra])
+    if missing and not allow_missing:
+        raise Partly(
+            f"{len(missing)} of {len(missing) + len(rows)} videos are not there.",
+            why=f"such as {missing[0].place}.",
+            saved=f"the table of the others is in {folder / TABLE}.",
+            fix="bring them, or add --allow-missing",
+        )
+
+
+def _list(what: str, names: Sequence[str]) -> None:
+    for name in names[:MOST_LISTED]:
+        face().say(f"{name} {what}")
+    if len(names) > MOST_LISTED:
+        face().say(f"and {len(names) - MOST_LISTED} more; all are in {TABLE}")
+
+
+def _show(result: Row, rows: Sequence[Row], blanks: Sequence[Row], kinds: Sequence[str], folder: Path) -> None:
+    from mdctl.measure import tally
+
+    if face().manners.json:
+        face().sheet([], result)
+        return
+    columns = tally.columns([*rows, *blanks], kinds)
+    lines = []
+    for name, method in result["methods"].items():
+        cells = [_cell(method["columns"][column], column) for column in columns]
+        video = f"{_few(method['frames'])} x {_few(method['size'])}, {_few(method['fps'])} fps" if method["n"] else "-"
+        lines.append([name, *cells, method["shape"], str(method["missing"]), video])
+    titles = ["METHOD", *columns.values(), "N", "MISSING", "VIDEOS"]
+    face().answer(titles, lines, [], [str(folder / name) for name in (TABLE, ROWS, TABLE_CSV)])
+    for line in _remarks(result, rows, columns):
+        face().say(line)
+    face().done(f"Table, rows and CSV: {folder}")
+
+
+def _cell(cell: Mapping[str, Any], column: str) -> str:
+    if "mean" not in cell:
+        return "-"
+    shown = f"{cell['mean']:.2f}" if column in TWO_DECIMALS else f"{cell['mean']:.3f}"
+    return f"{shown} ({cell['skipped']} skipped)" if cell["skipped"] else shown
+
+
+def _few(values: Any) -> str:
+    return "/".join(map(str, values[:3])) if isinstance(values, list) else str(values)
+
+
+def _remarks(result: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> list[str]:
+    """What has to stand beside the table so that it is not misread."""
+    from mdctl.measure.campaign import REFERENCE
+
+    said = ["N is units x prompts x training seeds x seeds."]
+    reasons: dict[str, list[str]] = {}
+    for name, method in result["methods"].items():
+        for column, title in columns.items() if name != REFERENCE else ():
+            for why in method["columns"][column]["why"]:
+                if title not in reasons.setdefault(why, []):
+                    reasons[why].append(title)
+    said += [f"- in {', '.join(titles)}: {safe(why)}." for why, titles in reasons.items()]
+    looked_at = sorted({row["meta"]["judged_frames"] for row in rows})
+    if len(looked_at) > 1:
+        numbers = ", ".join(map(str, looked_at))
+        said.append(f"Videos were judged by {numbers} frames: consistency falls with their number, so compare like with"
+                    f" like (--judged-frames {looked_at[0]}).")  # fmt: skip
+    for one in result["differences"]:
+        if one["in"] in TOLD:
+            ends = f" [{one['ci'][0]:+.3f}, {one['ci'][1]:+.3f}]" if one["ci"] else ""
+            said.append(f"{one['of']} - {one['to']} in {columns.get(one['in'], one['in'])}: {one['mean']:+.3f}{ends}")
+    drawn = sorted({level for one in result["differences"] for level in one["resampled"]})
+    if result["differences"]:
+        told = f"Brackets are 95 % intervals over {', '.join(drawn)}; what is fewer than five is taken as it is."
+        said.append(told if drawn else "No intervals: there are fewer than five units, prompts and seeds.")
+    trained = {row["train_seed"] for row in rows}
+    if len(trained) == 1 and result["differences"]:
+        said.append("1 training seed: the intervals do not cover training, so no method is shown to be better by them.")
+    return said
