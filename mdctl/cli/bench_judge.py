@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mdctl.measure.score import Seen
 
 Row = dict[str, Any]
+MOST_TAKEN = 8
+"""Clips that are held in memory, as they are compared with one video after the other."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Court:
     """Where the base model's videos lie."""
 
     _known: dict[str, Row] = field(default_factory=dict)
+    _taken: "dict[tuple[Any, ...], Seen]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         with suppress(OSError):
@@ -162,19 +165,27 @@ class Court:
 
     def _reference(self, clip: Path, like: "Seen") -> "Seen":
         """The part of a clip that training saw, in as many frames of the same sizes."""
-        from mdctl.measure.score import Seen
-        from mdctl.media import clips as media
-
         start_s = self._start(clip)
         if start_s is None or self.shape is None:
             return scoring.seen_in(clip, self.frames, like=like)
-        length_s = self.shape.frames / self.shape.fps
-        frames, dense = (
-            media.cut(clip, start_s=start_s, fps=len(one) / length_s, num_frames=len(one), width=one.shape[2],
-                      height=one.shape[1])
-            for one in (like.frames, like.dense)
-        )  # fmt: skip
-        return Seen(frames, dense, len(dense) / length_s)
+        wanted = (clip, like.frames.shape, like.dense.shape)
+        if wanted not in self._taken:
+            if len(self._taken) >= MOST_TAKEN:
+                self._taken.clear()
+            self._taken[wanted] = self._cut(clip, start_s, self.shape, like)
+        return self._taken[wanted]
+
+    def _cut(self, clip: Path, start_s: float, shape: Shape, like: "Seen") -> "Seen":
+        from mdctl.measure.score import Seen
+        from mdctl.media import clips as media
+
+        length_s = shape.frames / shape.fps
+        found = {
+            one.shape: media.cut(clip, start_s=start_s, fps=len(one) / length_s, num_frames=len(one),
+                                 width=one.shape[2], height=one.shape[1])
+            for one in {one.shape: one for one in (like.frames, like.dense)}.values()
+        }  # fmt: skip
+        return Seen(found[like.frames.shape], found[like.dense.shape], len(like.dense) / length_s)
 
 
 @lru_cache(1 << 14)
@@ -193,12 +204,11 @@ def _facts(path: Path) -> Row:
     """Frames, size and rate of a video as it lies there."""
     from mdctl.media import clips as media
     from mdctl.media import folders
-    from mdctl.media.probe import probe
 
     if path.is_dir():
         first, _ = media.spread(path, 1)
-        return {"frames": len(folders.pictures(path)), "size": f"{first.shape[2]}x{first.shape[1]}", "fps": folders.FPS}
-    source = probe(path)
+        return {"frames": media.length(path), "size": f"{first.shape[2]}x{first.shape[1]}", "fps": folders.FPS}
+    source = media.probed(path)
     return {"frames": source.frames, "size": f"{source.width}x{source.height}", "fps": round(source.fps, 3)}
 
 

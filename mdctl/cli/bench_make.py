@@ -85,6 +85,7 @@ def prepared(plan: Plan) -> dict[str, Project]:
     from mdctl.measure import campaign
     from mdctl.media import clips as media
 
+    own = resolve(ClipSettings, "clips", layers("clips", None, plan.template, plan.clips))
     found, faults = dict[str, Project](), list[str]()
     with face().progress("preparing clips", len(plan.units)) as show:
         for number, unit in enumerate(plan.units, 1):
@@ -93,10 +94,10 @@ def prepared(plan: Plan) -> dict[str, Project]:
                 continue
             paths = [clip_file(plan.folder, reference) for reference in unit.references]
             hashes = [media.digest(path) for path in paths]
-            about = campaign.key(clips=hashes, caption=unit.caption, captions=unit.captions)
+            about = campaign.key(clips=hashes, caption=unit.caption, captions=unit.captions, own=to_table(own))
             name = f"{slug(unit.unit, 40) or 'unit'}-{about[:8]}"
             folder = plan.work / "projects" / name
-            faults += [] if folder.is_dir() else _create(plan, unit, paths, name)
+            faults += [] if folder.is_dir() else _create(plan, unit, paths, name, own)
             found[unit.unit] = Project(folder)
             show(number, safe(unit.unit, 40))
     if faults:
@@ -109,11 +110,10 @@ def prepared(plan: Plan) -> dict[str, Project]:
     return found
 
 
-def _create(plan: Plan, unit: "Unit", paths: Sequence[Path], name: str) -> list[str]:
+def _create(plan: Plan, unit: "Unit", paths: Sequence[Path], name: str, own: ClipSettings) -> list[str]:
     """Make the project of a unit, or tell what is wrong with its clips."""
     from mdctl.media import clips as media
 
-    own = resolve(ClipSettings, "clips", layers("clips", None, plan.template, plan.clips))
     shape = start.shaped(own, start.card_for(plan.model))
     looks = [
         media.look(path, num_frames=shape.frames, fps=shape.fps, width=shape.width, height=shape.height)
@@ -123,8 +123,13 @@ def _create(plan: Plan, unit: "Unit", paths: Sequence[Path], name: str) -> list[
         return [f"{unit.unit}, {safe(one.name, 60)}: {', '.join(one.reasons)}" for one in bad]
     captions = unit.captions or ("",) * len(paths)
     clips = [start.new_clip(one, None, caption) for one, caption in zip(looks, captions, strict=True)]
-    caption = unit.caption or captions[0]
-    Project.create(name, caption=caption, clips=clips, inside=plan.work / "projects")
+    Project.create(
+        name,
+        caption=" ".join((unit.caption or captions[0]).split()),
+        clips=clips,
+        table={"clips": to_table(own)} if to_table(own) else {},
+        inside=plan.work / "projects",
+    )
     return []
 
 

@@ -30,13 +30,17 @@ TOLD = ("text", "appearance", "motion_fidelity_dis", "leak_colour")
 
 def earlier(folder: Path, units: "Sequence[Unit]", others_than: Sequence[str]) -> list[Row]:
     """Rows of other methods and systems that an earlier command found, as far as the manifest still asks for them."""
+    from mdctl.measure.campaign import REFERENCE
+
     asked = {(unit.unit, wish.id, seed) for unit in units for wish in unit.eval for seed in unit.seeds}
+    names = {unit.unit for unit in units}
     found = []
     with suppress(OSError):
         for line in (folder / ROWS).read_text("utf-8").splitlines():
             with suppress(ValueError, KeyError, TypeError):
                 row = json.loads(line)
-                if row["method"] not in others_than and (row["unit"], row["id"], row["seed"]) in asked:
+                clip = row["method"] == REFERENCE and row["unit"] in names
+                if row["method"] not in others_than and (clip or (row["unit"], row["id"], row["seed"]) in asked):
                     found.append(row)
     return found
 

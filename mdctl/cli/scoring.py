@@ -105,12 +105,16 @@ def seen_in(path: Path, count: int, like: "Seen | None" = None) -> "Seen":
     from mdctl.media import clips as media
 
     if like:
-        frames, _ = media.spread(path, len(like.frames), _size(like.frames))
+        frames, fps = media.spread(path, len(like.frames), _size(like.frames))
+        if like.frames.shape == like.dense.shape:
+            return Seen(frames, frames, fps)
         dense, fps = media.spread(path, len(like.dense), _size(like.dense))
         return Seen(frames, dense, fps)
-    frames, _ = media.spread(path, count)
+    frames, fps = media.spread(path, count)
     width, height = _size(frames)
     scale = min(1.0, FOLLOWED / min(width, height))
+    if scale == 1 and len(frames) == media.length(path):  # nothing is left to be seen
+        return Seen(frames, frames, fps)
     dense, fps = media.spread(path, DENSE, (round(width * scale), round(height * scale)))
     return Seen(frames, dense, fps)
 

@@ -1,5 +1,6 @@
 """Clips: look at a source, say what is wrong with it, cut the part of it that is worth learning from."""
 
+import functools
 import glob
 import hashlib
 import math
@@ -93,7 +94,7 @@ def look(
         raise BadInput(f"{num_frames} frames of {width}x{height} at {fps:g} fps cannot be cut from a clip.")
     seen = Look(path, path.name, "left_out", ())
     try:
-        source = probe(path)
+        source = probed(path)
         seen = replace(seen, source=source, end_s=source.duration_s, sha256=digest(path))
         if source.still:
             return replace(seen, reasons=("a picture, not a video",), hint="give a video of the motion")
@@ -106,6 +107,20 @@ def look(
     except (BadInput, Refused) as error:
         return replace(seen, reasons=(error.why or error.what,))
     return _judge(seen, source, grey, num_frames, fps, trim, begin_s + search_s)
+
+
+def probed(path: Path) -> Source:
+    """What a file holds, found out once as long as the file does not change; raises as `probe` does."""
+    try:
+        state = path.stat()
+    except (OSError, ValueError):
+        return probe(path)  # which says what is wrong
+    return _probed(path, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(256)
+def _probed(path: Path, *state: int) -> Source:
+    return probe(path)
 
 
 def cut(
@@ -124,7 +139,7 @@ def cut(
         NotFound, Unusable, HiddenPlaylist: see `probe` and `ffmpeg.decode`.
         NotReady: there is no ffmpeg, or it lacks what the clip needs.
     """
-    source = source or probe(path)
+    source = source or probed(path)
     return ffmpeg.decode(path, source, start_s=start_s, fps=fps, num_frames=num_frames, width=width, height=height)
 
 
@@ -135,12 +150,17 @@ def spread(path: Path, num_frames: int, size: tuple[int, int] | None = None) -> 
     """
     if path.is_dir():
         return folders.spread(path, num_frames, size)
-    source = probe(path)
+    source = probed(path)
     width, height = size or (source.width, source.height)
     count = min(num_frames, source.frames) if source.frames else num_frames
     fps = count / source.duration_s if source.duration_s else 1.0
     frames = cut(path, start_s=0.0, fps=fps, num_frames=count, width=width, height=height, source=source)
     return frames, fps
+
+
+def length(path: Path) -> int:
+    """How many frames a video or a folder of pictures has."""
+    return len(folders.pictures(path)) if path.is_dir() else probed(path).frames
 
 
 def digest(path: Path) -> str:
