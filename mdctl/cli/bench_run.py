@@ -123,13 +123,7 @@ def bench_run(
         if manifest.is_dir():
             atomic.write(folder / MANIFEST, manifests.write(units, folder))
             face().say(f"{len(units)} units: {folder / MANIFEST}")
-        try:
-            if not score_only:
-                bench_make.make(plan, bench_make.cells(plan, bench_make.prepared(plan)))
-            _judge(plan, judges, kinds, judged_frames, allow_missing, pairs)
-        except (KeyboardInterrupt, Stopped):
-            face().say("Stopped; what is finished is kept, and the same line goes on.")
-            raise
+        _go(plan, judges, kinds, judged_frames, score_only, allow_missing, pairs)
     return 0
 
 
@@ -188,6 +182,24 @@ def _preview(plan: Plan) -> None:
         "folder": str(plan.folder),
     }
     face().sheet([(name, str(value)) for name, value in facts.items()], facts)
+
+
+def _go(
+    plan: Plan,
+    judges: scoring.Judges,
+    kinds: Sequence[str],
+    frames: int,
+    score_only: bool,
+    allow_missing: bool,
+    pairs: bool,
+) -> None:
+    try:
+        if not score_only:
+            bench_make.make(plan, bench_make.cells(plan, bench_make.prepared(plan)))
+        _judge(plan, judges, kinds, frames, allow_missing, pairs)
+    except (KeyboardInterrupt, Stopped):
+        face().say("Stopped; what is finished is kept, and the same line goes on.")
+        raise
 
 
 def _judge(

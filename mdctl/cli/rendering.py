@@ -14,11 +14,12 @@ from mdctl.workspace.runs import Run
 from mdctl.workspace.saves import Save
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from mdctl.media.frames import Frames
     from mdctl.motion.backbone import Backbone
     from mdctl.motion.lora import Adapters
+
+Embeds = tuple[Any, Any]
+"""Tensors (1 s d) of what is asked for and of what is not."""
 
 TEMPORAL_FILE, COUPLED_FILE = "temporal.safetensors", "coupled.safetensors"
 
@@ -94,15 +95,13 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def embed(studio: Studio, prompt: str, negative: str) -> "tuple[Tensor, Tensor]":
+def embed(studio: Studio, prompt: str, negative: str) -> Embeds:
     """The embeddings of what is asked for and of what is not."""
     asked, unwanted = (studio.backbone.embed([readable(text)]) for text in (prompt, negative))
     return asked, unwanted
 
 
-def require_effect(
-    studio: Studio, embeds: "tuple[Tensor, Tensor]", settings: SampleSettings, seed: int, where: str
-) -> None:
+def require_effect(studio: Studio, embeds: Embeds, settings: SampleSettings, seed: int, where: str) -> None:
     """Refuse a motion that changes nothing, where one is to speak."""
     from mdctl.motion import sampling
 
@@ -111,14 +110,14 @@ def require_effect(
         sampling.require_effect(studio.backbone, studio.adapters, scales, noise, embeds[0], where)
 
 
-def _noise(studio: Studio, settings: SampleSettings, seed: int) -> "Tensor":
+def _noise(studio: Studio, settings: SampleSettings, seed: int) -> Any:
     from mdctl.motion import sampling
 
     shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
     return sampling.first_noise(studio.backbone, seed, *shape)
 
 
-def draw(studio: Studio, embeds: "tuple[Tensor, Tensor]", settings: SampleSettings, seed: int, label: str) -> "Frames":
+def draw(studio: Studio, embeds: Embeds, settings: SampleSettings, seed: int, label: str) -> "Frames":
     """One video from the noise of this seed."""
     from mdctl.motion import dataset, sampling
 

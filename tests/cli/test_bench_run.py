@@ -134,24 +134,25 @@ def test_methods_differ_in_what_they_train(mdctl: Mdctl, bench: Write, line: tup
     out = tmp_path / "out"
     methods = ("base", "coupled", "full")
     asked = [word for method in methods for word in ("--only", method)]
-    path = bench(units=1)
+    path = bench()
+    path.write_text(path.read_text().splitlines()[1])
     assert mdctl("bench", "run", str(path), *line, *asked, "--train-seeds", "2").code == 0
-    assert len({content for _, content in videos(out, *methods).values()}) == 10
-    assert {path.name for path in (out / "full/walk/monkey").glob("*.mp4")} == {"0.mp4", "0_t1.mp4"}
-    assert {path.name for path in (out / "base/walk/monkey").glob("*.mp4")} == {"0.mp4"}
-    (project,) = [Project(path) for path in (out / "work" / "projects").glob("walk-*")]
+    assert len({content for _, content in videos(out, *methods).values()}) == 5
+    assert {path.name for path in (out / "full/Other_1.a/circle").glob("*.mp4")} == {"0.mp4", "0_t1.mp4"}
+    assert {path.name for path in (out / "base/Other_1.a/circle").glob("*.mp4")} == {"0.mp4"}
+    (project,) = [Project(path) for path in (out / "work" / "projects").glob("other*")]
     learned = {run.settings["method"]: run.saves()[-1].files for run in project.runs()}
     assert "coupled.safetensors" in learned["coupled"]
     assert "temporal.safetensors" in learned["full"]
-    assert table(out)["methods"]["full"]["shape"] == "1 x 2 x 2 x 1"
+    assert table(out)["methods"]["full"]["shape"] == "1 x 1 x 2 x 1"
     paired = [one for one in table(out)["differences"] if (one["to"], one["in"]) == ("base", "leak_colour")]
-    assert paired[0]["n"] == 4  # the base model's one video stands beside both trainings
+    assert paired[0]["n"] == 2  # the base model's one video stands beside both trainings
 
 
 def test_stopped_between_two_videos_it_goes_on(
     mdctl: Mdctl, bench: Write, line: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was finished is not touched again, neither video nor training nor score."""
+    """What was finished is not touched again, neither video nor training nor score; a change touches what it must."""
     out, keep, kept = tmp_path / "out", bench_make._keep, list[str]()
 
     def until(*given: Any) -> None:
@@ -182,26 +183,19 @@ def test_stopped_between_two_videos_it_goes_on(
     assert (out / "work" / "scores.jsonl").read_bytes() == scores
     assert {path: path.read_bytes() for path in out.rglob("events.jsonl")} == logs
 
-
-def test_a_change_makes_again_what_it_touches(
-    mdctl: Mdctl, bench: Write, line: tuple[str, ...], tmp_path: Path
-) -> None:
-    """Another prompt is another video, not another training; the old one is in the trash."""
-    out = tmp_path / "out"
-    only = ("--only", "full")
-    assert mdctl("bench", "run", str(bench(units=1)), *line, *only).code == 0
-    before = videos(out, "full")
-    said = mdctl("bench", "run", str(bench("a red monkey", units=1)), *line, *only)
-    assert said.code == 0
-    assert "training" not in said.err.replace("training seed", "")
-    after = videos(out, "full")
-    assert {name for name in after if after[name] != before[name]} == {
-        "full/walk/monkey/0.mp4",
-    }  # fmt: skip
-    assert len(list(locations.trash().glob("*.mp4"))) == 1
+    # Another prompt is another video, not another training, and the old one is in the trash; so is what was spoilt.
+    bench("a red monkey")
     (out / "full/walk/circle/0.mp4").write_bytes(b"not what it was")
-    assert mdctl("bench", "run", str(bench("a red monkey", units=1)), *line, *only).code == 0
-    assert videos(out, "full")["full/walk/circle/0.mp4"][1] == after["full/walk/circle/0.mp4"][1]
+    said = mdctl(*command)
+    assert said.code == 0
+    assert {path: path.read_bytes() for path in out.rglob("events.jsonl")} == logs
+    changed = videos(out, "base", "full")
+    assert {name for name in after if changed[name][1] != after[name][1]} == {
+        "base/walk/monkey/0.mp4",
+        "full/walk/monkey/0.mp4",
+    }
+    assert changed["full/walk/circle/0.mp4"][0] != after["full/walk/circle/0.mp4"][0]
+    assert len(list(locations.trash().glob("*.mp4"))) == 3
 
 
 def test_score_only_reads_what_is_there(
@@ -242,7 +236,7 @@ def test_other_systems_stand_in_the_same_table(
         for number, frame in enumerate(frames):
             (folder / f"{number}.png").write_bytes(png(frame))
     command = ("bench", "score", str(theirs), "--manifest", str(path), "-o", str(out))
-    said = mdctl(*command, "--system", "tune-a-video", "--compat", "yatim", "--compat", "mtbench", "--allow-missing")
+    said = mdctl(*command, "--system", "tune-a-video", "--compat", "mtbench", "--allow-missing")
     assert said.code == 0, said.err
     assert [line.split("\t")[0] for line in said.lines] == ["reference", "base", "tune-a-video"]
     assert "judged by" in said.err  # 4, 6 and 16 frames
@@ -251,7 +245,7 @@ def test_other_systems_stand_in_the_same_table(
         ("walk", "monkey", 16), ("walk", "circle", 6), ("Other_1.a", "circle", 6),
     ]  # fmt: skip
     assert all(row["skipped"].get("mtbench_text") for row in own)
-    assert all("yatim_motion_dis" in {*row["scores"], *row["skipped"]} for row in own)
+    assert all("mtbench_motion_dis" in {*row["scores"], *row["skipped"]} for row in own)
     assert table(out)["methods"]["tune-a-video"]["columns"]["mtbench_temporal"]["skipped"] == 3
     assert mdctl("bench", "run", str(path), *line, "--only", "base").code == 0
     assert table(out)["methods"]["tune-a-video"]["n"] == 3
@@ -261,10 +255,16 @@ def test_other_systems_stand_in_the_same_table(
     assert mdctl("bench", "score", str(tmp_path / "no"), "--system", "x", "--manifest", str(path)).code == 3
 
 
-def test_hostile_words_do_no_harm(mdctl: Mdctl, bench: Write, line: tuple[str, ...], tmp_path: Path) -> None:
+def test_hostile_words_do_no_harm(
+    mdctl: Mdctl, bench: Write, line: tuple[str, ...], films: Path, tmp_path: Path
+) -> None:
     """Markup, escapes and marks of the page in a prompt: the page shows them, the terminal does not obey them."""
     prompt = '</section><script>alert("{{NAME}}")</script> [bold] \x1b[31m & "a" / ../..'
-    said = mdctl("bench", "run", str(bench(prompt, units=1)), *line, "--only", "base", "--only", "full", "--pairs")
+    for method in ("base", "full"):
+        (tmp_path / "out" / method / "walk" / "monkey").mkdir(parents=True)
+        shutil.copy(films / "walk.mp4", tmp_path / "out" / method / "walk" / "monkey" / "0.mp4")
+    only = ("--only", "base", "--only", "full", "--score-only", "--allow-missing", "--pairs")
+    said = mdctl("bench", "run", str(bench(prompt, units=1)), *line, *only)
     assert said.code == 0, said.err
     assert "\x1b" not in said.err + said.out
     page = (tmp_path / "out" / "pairs.html").read_text(encoding="utf-8")
