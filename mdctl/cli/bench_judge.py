@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +44,12 @@ class Court:
     """Where the base model's videos lie."""
 
     _known: dict[str, Row] = field(default_factory=dict)
+    _windows: dict[Path, float] = field(default_factory=dict)
     _taken: "dict[tuple[Any, ...], Seen]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         with suppress(OSError):
-            for line in (self._scores).read_text("utf-8").splitlines():
+            for line in self._scores.read_text("utf-8").splitlines():
                 with suppress(ValueError, KeyError, TypeError):  # a line that a crash has torn
                     record = json.loads(line)
                     self._known[record["key"]] = record
@@ -56,10 +57,6 @@ class Court:
     @property
     def _scores(self) -> Path:
         return self.folder / "work" / "scores.jsonl"
-
-    @cached_property
-    def _windows(self) -> dict[Path, float]:
-        return {}
 
     def rows(self, found: "Sequence[tuple[Item, Path]]") -> Iterator[Row]:
         """A row for each video; each score is kept before the next is begun."""

@@ -43,7 +43,9 @@ Seeds = Annotated[str | None, typer.Option(help="Such as 0-3 or 0,7.", show_defa
 SampleSteps = Annotated[int | None, typer.Option(help="Denoising steps.", show_default="30")]
 Guidance = Annotated[float | None, typer.Option(help="How closely to keep to the prompt.", show_default="as the model")]
 Judged = Annotated[int, typer.Option("--judged-frames", min=2, help="Frames that are looked at, of every video.")]
-Model = Annotated[str | None, typer.Option(help="A folder, or a hub id that was downloaded.")]
+Clip = Annotated[str | None, typer.Option(help="CLIP: a folder, or a hub id that was downloaded.")]
+Pick = Annotated[str | None, typer.Option(help="PickScore: a folder, or a hub id that was downloaded.")]
+Dino = Annotated[str | None, typer.Option(help="DINO: a folder, or a hub id that was downloaded.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Folder of videos and results.")]
 ScoreOnly = Annotated[bool, typer.Option("--score-only", help="Read what is there; make nothing.")]
 Pairs = Annotated[bool, typer.Option("--pairs", help="Also a page on which people compare videos.")]
@@ -70,9 +72,9 @@ def bench_run(
     device: options.Device = "auto",
     precision: options.Precision = None,
     threads: options.Threads = None,
-    clip: Model = None,
-    pick: Model = None,
-    dino: Model = None,
+    clip: Clip = None,
+    pick: Pick = None,
+    dino: Dino = None,
     judged_frames: Judged = JUDGED,
     compat: scoring.Compat = None,
     score_only: ScoreOnly = False,
@@ -135,6 +137,8 @@ def bench_folder(
     steps: Steps = None,
     seeds: Seeds = None,
     sample_steps: SampleSteps = None,
+    frames: options.NumFrames = None,
+    fps: options.Fps = None,
     size: options.Size = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -156,12 +160,15 @@ def bench_folder(
         raise NotFound(f"there is no folder {folder}.", fix="mdctl bench folder DIR")
     source = folder.expanduser().resolve()
     units, out = manifests.from_folder(source), folder_of(source, output)
+    if dry_run:
+        _preview(Plan(out, seeded(units, seeds), methods_of(only)))
+        return 0
     path = out / MANIFEST
     atomic.write(path, manifests.write(units, out))
     face().say(f"{len(units)} units understood: {path}")
     return bench_run(
-        path, only, model, template, steps, seeds=seeds, sample_steps=sample_steps, size=size, device=device,
-        threads=threads, pairs=pairs, output=out, dry_run=dry_run,
+        path, only, model, template, steps, seeds=seeds, sample_steps=sample_steps, frames=frames, fps=fps, size=size,
+        device=device, threads=threads, pairs=pairs, output=out,
     )  # fmt: skip
 
 

@@ -128,7 +128,8 @@ def _show(result: Row, rows: Sequence[Row], blanks: Sequence[Row], kinds: Sequen
     lines = []
     for name, method in result["methods"].items():
         cells = [_cell(method["columns"][column], column) for column in columns]
-        video = f"{_few(method['frames'])} x {_few(method['size'])}, {_few(method['fps'])} fps" if method["n"] else "-"
+        facts = (f"{_few(method[fact])}{unit}" for fact, unit in (("frames", " f"), ("size", ""), ("fps", " fps")))
+        video = ", ".join(facts) if method["n"] else "-"
         lines.append([name, *cells, method["shape"], str(method["missing"]), video])
     titles = ["METHOD", *columns.values(), "N", "MISSING", "VIDEOS"]
     face().answer(titles, lines, [], [str(folder / name) for name in (TABLE, ROWS, TABLE_CSV)])
@@ -164,7 +165,7 @@ def _remarks(result: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> li
     if len(looked_at) > 1:
         numbers = ", ".join(map(str, looked_at))
         said.append(f"Videos were judged by {numbers} frames: consistency falls with their number, so compare like with"
-                    f" like (--judged-frames {looked_at[0]}).")  # fmt: skip
+                    f" like (--judged-frames {looked_at[0]}, in bench score --frames).")  # fmt: skip
     for one in result["differences"]:
         if one["in"] in TOLD:
             ends = f" [{one['ci'][0]:+.3f}, {one['ci'][1]:+.3f}]" if one["ci"] else ""

@@ -295,6 +295,12 @@ def test_a_folder_becomes_a_manifest_first(mdctl: Mdctl, films: Path, line: tupl
     written.write_text(json.dumps(record))
     assert mdctl("bench", "run", str(written), *line[:-2], "--only", "full").code == 0
     assert table(tmp_path / "out")["methods"]["full"]["n"] == 2
+    elsewhere = tmp_path / "elsewhere"
+    assert mdctl("bench", "folder", str(inner.parent), "-n", "-o", str(elsewhere)).lines[:2] == [
+        "units\t1",
+        "prompts\t2",
+    ]
+    assert not elsewhere.exists()
     assert mdctl("bench", "folder", str(tmp_path / "no")).code == 3
     assert mdctl("bench", "run", str(tmp_path / "motions")).code == 3
 
