@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mdctl.cli import scoring
 from mdctl.cli.bench_make import clip_file
 from mdctl.cli.face import face
-from mdctl.settings import Shape
+from mdctl.settings import Shape, to_table
 from mdctl.workspace import atomic
 
 if TYPE_CHECKING:
@@ -84,13 +84,12 @@ class Court:
 
         own = item.method == campaign.REFERENCE
         prompt = None if own else item.wish.prompt
-        starts = [self._start(clip) for clip in clips]
         about = {
             "version": score.VERSION,
             "video": _digest(path),
             "prompt": prompt,
-            "clips": [(_digest(clip), start) for clip, start in zip(clips, starts, strict=True)],
-            "length": None if self.shape is None else self.shape.frames / self.shape.fps,
+            "clips": [_digest(clip) for clip in clips],
+            "shape": to_table(self.shape) if self.shape else None,
             "base": _digest(beside) if beside else None,
             "frames": self.frames,
             "kinds": list(self.kinds),
@@ -102,14 +101,13 @@ class Court:
             record = {"key": key, **self._judged(path, prompt, clips, beside, own)}
             atomic.append(self._scores, json.dumps(record))
             self._known[key] = record
-        reference = "whole clips" if self.shape is None else [round(start, 3) for start in starts if start is not None]
         meta = {
             "version": score.VERSION,
             "prompt": prompt,
             "judged_frames": record["judged"],
             **record["seen"],
             **self.judges.ids,
-            "reference_from_s": reference,
+            "references_from_s": record["starts"],
         }
         return {
             "unit": item.unit.unit,
@@ -133,10 +131,12 @@ class Court:
         base = seen if beside == path else scoring.seen_in(beside, self.frames, like=seen) if beside else None
         found = scoring.judged(Video(seen, prompt, others, base), self.judges, self.kinds)
         facts = _facts(path)
-        return {"scores": found.values, "skipped": found.skipped, "judged": len(seen.frames), "seen": facts}
+        starts = [self._start(clip) for clip in clips]
+        return {"scores": found.values, "skipped": found.skipped, "judged": len(seen.frames), "seen": facts,
+                "starts": starts}  # fmt: skip
 
     def _start(self, clip: Path) -> float | None:
-        """Where the part of a clip begins that training saw."""
+        """Where the part of a clip begins that training saw; None where all of it counts."""
         from mdctl.media import clips as media
 
         if self.shape is None:
