@@ -212,7 +212,7 @@ def _go(
 def _judge(
     plan: Plan, judges: scoring.Judges, kinds: Sequence[str], frames: int, allow_missing: bool, pairs: bool
 ) -> None:
-    from mdctl.measure import campaign, fidelity
+    from mdctl.measure import campaign, fidelity, score
 
     card, place = weights.find(plan.model)
     own = resolve(ClipSettings, "clips", layers("clips", None, plan.template, plan.clips))
@@ -231,6 +231,7 @@ def _judge(
         "gen": {name: value for name, value in plan.gen.items() if value is not None},
         "template": plan.template,
         "train_seeds": plan.train_seeds,
+        "judged": {"version": score.VERSION, "frames": frames, **judges.ids},
     }
     missing = [item for item in expected if item not in found]
     if pairs:

@@ -103,8 +103,9 @@ def conclude(
     _list("is not there", [item.place for item in missing])
     _list("was not asked for, and is not scored", [str(path) for path in extra])
     if missing and not allow_missing:
+        there = sum(row["method"] in {item.method for item in missing} for row in rows)
         raise Partly(
-            f"{len(missing)} of {len(missing) + len(rows)} videos are not there.",
+            f"{len(missing)} of {len(missing) + there} videos are not there.",
             why=f"such as {missing[0].place}.",
             saved=f"the table of the others is in {folder / TABLE}.",
             fix="bring them, or add --allow-missing",

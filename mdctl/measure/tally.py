@@ -29,6 +29,9 @@ SHOWN = {
 """The columns of the paper's tables, and after them what moves and what leaks."""
 
 COMPARED = (TEXT, APPEARANCE, "consistency", "pick", "motion_fidelity_dis", "directions_dis", "leak_colour")
+SHARES, FEW = ("dynamic_degree_dis",), 50
+"""Columns of yes and no, and the number of them below which the bootstrap's interval is not to be trusted alone."""
+
 LEVELS = ("units", "training seeds", "prompts", "seeds")
 
 
@@ -93,6 +96,9 @@ def _cell(rows: list[Row], missing: list[Row], column: str) -> dict[str, Any]:
     if found:
         interval = _interval(found)
         cell |= {"mean": round(interval.mean, 4), **_ends(interval)}
+        if column in SHARES and (len(found) < FEW or interval.mean in (0, 1)):
+            low, high = statistics.wilson(round(sum(found.values())), len(found))
+            cell["wilson"] = [round(low, 4), round(high, 4)]
     return cell
 
 

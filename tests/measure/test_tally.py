@@ -62,6 +62,14 @@ def test_missing_and_skipped_are_counted_in_each_cell() -> None:
     assert "mean" not in cells["text"]
 
 
+def test_shares_have_an_interval_of_their_own() -> None:
+    """Eight of eight are no certainty (Wilson)."""
+    rows = [row(prompt=f"p{p}", scores={"dynamic_degree_dis": 1.0, "steadiness": 1.0}) for p in range(8)]
+    cells = tally.document(rows, [])["methods"]["full"]["columns"]
+    assert cells["dynamic_degree_dis"]["wilson"] == [pytest.approx(0.6756, abs=1e-3), 1]
+    assert "wilson" not in cells["steadiness"]
+
+
 def test_differences_are_of_pairs() -> None:
     """A constant shift is known to the last digit, however much the units differ; the order of rows says nothing."""
     rows = grid("base", 0) + grid("full", 0.25, train_seeds=2)
