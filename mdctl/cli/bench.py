@@ -236,6 +236,8 @@ SHOWN = {"appearance": "APPEARANCE", "motion": "MOTION", "motion_hit": "HIT", "j
 
 
 def _tell(result: dict[str, Any], folder: Path) -> None:
+    from mdctl.measure.fidelity import DEVELOPMENT
+
     if face().manners.json:
         face().sheet([], result)
         return
@@ -247,6 +249,9 @@ def _tell(result: dict[str, Any], folder: Path) -> None:
     names = [str(folder / name) for name in ("fidelity.json", "fidelity.csv", "fidelity.png")]
     face().answer(["CASE", "METHOD", *SHOWN.values(), "N"], rows, [], names)
     for case, found in result["cases"].items():
+        for motion, methods in found["motions"].items():
+            shares = ", ".join(f"{name} {one['motion']:.2f}" for name, one in methods.items())
+            face().say(f"{case}, {motion}: {shares}{' (settings were chosen on it)' * (motion in DEVELOPMENT)}")
         for one in found["differences"]:
             where = _within(one["ci"], "+.3f")
             face().say(f"{case}: {one['of']} - {one['to']} in {one['in']}: {one['mean']:+.3f}{where}")
@@ -279,7 +284,7 @@ def _sheet(design: "Design", paths: "dict[Cell, Path]") -> bytes:
     for motion in design.motions:
         sections[len(rows)] = motion
         clips = fidelity.clips(motion, design.cases[0], design)
-        rows.append((f"clip: {world.prompt(fidelity.taught(motion), motion)}", clips[0]))
+        rows.append((f"clip: {fidelity.caption(motion)}", clips[0]))
         prompt = world.prompt(fidelity.asked(motion, design)[0], motion)
         for cell, path in paths.items():
             if cell.motion == motion and cell.case in (design.cases[0], "any") and cell.train_seed == 0:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdctl.measure import readers
-from mdctl.measure.fidelity import Row
+from mdctl.measure.fidelity import DEVELOPMENT, Row
 from mdctl.measure.paths import HIT, motion_scores
 from mdctl.measure.statistics import Interval, interval
 from mdctl.media.motions import MIDDLE, NUM_FRAMES, Camera, Track
@@ -33,7 +33,10 @@ WALKS = 400
 
 
 def document(rows: Sequence[Row]) -> dict[str, Any]:
-    """The whole result: every case with its methods, differences and motions; and what chance would reach."""
+    """The whole result: every case with its methods, differences and motions; and what chance would reach.
+
+    `untuned` are the means without the motions that settings were chosen on.
+    """
     names = list(dict.fromkeys(row.case for row in rows if row.case != "any")) or ["any"]
     cases = {name: _case([row for row in rows if row.case in (name, "any")]) for name in names}
     return {
@@ -48,6 +51,11 @@ def _case(rows: list[Row]) -> dict[str, Any]:
     methods = list(dict.fromkeys(row.method for row in rows))
     return {
         "methods": {name: _method([row for row in rows if row.method == name]) for name in methods},
+        "untuned": {
+            name: _means(rest)
+            for name in methods
+            if (rest := [row for row in rows if row.method == name and row.motion not in DEVELOPMENT])
+        },
         "differences": [
             {"of": first, "to": second, "in": column, **_difference(rows, first, second, column)}
             for first, second, column in CLAIMS

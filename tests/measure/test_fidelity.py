@@ -118,6 +118,7 @@ def test_shares_and_differences_are_those_of_the_rows() -> None:
     assert methods["base"]["motion"] == 0
     assert methods["coupled"] | {"appearance": 0.5, "leakage": 1.0} == methods["coupled"]
     assert methods["full"]["n"] == 8
+    assert found["cases"]["multi"]["untuned"] == {}
     difference = next(one for one in found["cases"]["multi"]["differences"] if one["in"] == "leakage")
     assert difference["mean"] == -1
     assert difference["resampled"] == ["prompts"]
