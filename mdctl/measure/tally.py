@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,10 @@ def _place(row: Row) -> Place:
 
 
 def _interval(values: Mapping[Place, float]) -> Interval:
-    """The mean over (unit, prompt), and its interval: over all levels where every group has the same size."""
+    """The mean over (unit, prompt), and its interval: over all levels where every group has the same size.
+
+    Else each prompt counts once, and whole units are drawn, or prompts where there are too few units.
+    """
     tree: dict[str, dict[int, dict[str, list[float]]]] = {}
     for unit, train_seed, prompt, seed in sorted(values):
         deeper = tree.setdefault(unit, {}).setdefault(train_seed, {})
@@ -138,12 +142,15 @@ def _interval(values: Mapping[Place, float]) -> Interval:
     nested = [[list(prompts.values()) for prompts in seeds.values()] for seeds in tree.values()]
     try:
         return statistics.interval(np.array(nested, np.float64))
-    except ValueError:  # groups of different sizes: each prompt counts once, and whole units are drawn
-        means = []
+    except ValueError:  # groups of different sizes
+        means = list[list[float]]()
         for seeds in tree.values():
             prompts = dict.fromkeys(prompt for inner in seeds.values() for prompt in inner)
             means.append([_mean(seeds, prompt) for prompt in prompts])
-        return statistics.grouped(means)
+        if len(means) >= statistics.FEWEST:
+            return statistics.grouped(means)
+        found = statistics.grouped([[mean] for inner in means for mean in inner])
+        return replace(found, resampled=(LEVELS.index("prompts"),) if found.resampled else ())
 
 
 def _mean(seeds: Mapping[int, Mapping[str, Sequence[float]]], prompt: str) -> float:

@@ -91,6 +91,14 @@ def test_units_of_different_sizes_count_by_their_prompts() -> None:
     assert cell["ci"][0] < cell["mean"] < cell["ci"][1]
 
 
+def test_prompts_are_drawn_where_units_are_few() -> None:
+    """One unit whose prompts have one or two seeds."""
+    rows = [row(prompt=f"p{p}", seed=s, scores={"text": float(p)}) for p in range(6) for s in range(1 + p % 2)]
+    cell = tally.document(rows, [])["methods"]["full"]["columns"]["appearance"]
+    assert (cell["mean"], cell["resampled"]) == (2.5, ["prompts"])
+    assert cell["ci"][0] < 2.5 < cell["ci"][1]
+
+
 def test_whole_groups_are_drawn() -> None:
     """With equal groups it is the interval of their means; few groups have none; NaN is refused."""
     chance = np.random.default_rng(0)
