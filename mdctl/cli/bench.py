@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdctl.catalog import STARTER
-from mdctl.cli import bench_run, scoring
-from mdctl.cli.choose import layers, resolve
+from mdctl.cli import bench_run, options, scoring
+from mdctl.cli.choose import layers, pairs, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.errors import Busy, NotFound, UsageFault, nearest
 from mdctl.settings import TrainSettings
@@ -57,10 +57,7 @@ def bench_fidelity(
     prompts: Annotated[int | None, typer.Option(min=1, help="Prompts for each motion.")] = None,
     train_seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each motion.")] = None,
     prompt_seed: Annotated[int | None, typer.Option(help="Another one gives other clips, prompts and noise.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of each training.")] = None,
-    rank: Annotated[int | None, typer.Option(min=1)] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Of all methods but coupled-best.")] = None,
-    beta: Annotated[float | None, typer.Option(help="Of the debiased loss.")] = None,
+    settings: options.Set = None,
     score_only: Annotated[bool, typer.Option("--score-only", help="Read what is there; make nothing.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of videos and results.")] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
@@ -76,7 +73,7 @@ def bench_fidelity(
     from mdctl.measure import fidelity, table
 
     design = _design(quick, only, motion, case, prompts=prompts, train_seeds=train_seeds, prompt_seed=prompt_seed,
-                     train={"steps": steps, "rank": rank, "learning_rate": lr, "beta": beta})  # fmt: skip
+                     train=pairs(settings))  # fmt: skip
     folder = output.expanduser().resolve() if output else locations.bench() / "fidelity"
     began = time.monotonic()
     base = weights.fingerprint(weights.find("starter")[1])

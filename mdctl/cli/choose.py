@@ -1,11 +1,12 @@
 """Which setting wins: flag > project.toml > template > what suits the base model > built-in; and where it came from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mdctl.errors import BadInput
+from mdctl.errors import BadInput, UsageFault
 from mdctl.settings import Settings, from_table
-from mdctl.workspace import presets
+from mdctl.text import safe
+from mdctl.workspace import documents, presets
 from mdctl.workspace.project import Project
 
 Table = Mapping[str, Any]
@@ -29,6 +30,17 @@ def layers(
         (f"{project.name}/project.toml" if project else "project.toml", own),
         ("flag", given),
     ]
+
+
+def pairs(words: Sequence[str] | None) -> dict[str, Any]:
+    """What `--set key=value` says, as a table."""
+    found = {}
+    for word in words or ():
+        key, equals, text = word.partition("=")
+        if not equals or not key.strip():
+            raise UsageFault(f"'{safe(word, 80)}' sets nothing.", fix="--set beta=0.5, a key and its value")
+        found[key.strip()] = documents.literal(text.strip())
+    return found
 
 
 def resolve(kind: type[Settings], table: str, sources: list[tuple[str, Table]]) -> Settings:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 NAME = "demo"
 MOTION = "orbiting"
-CAPTION = f"a red square {MOTION} on a gray background"
-STEPS = 150
+CAPTION = f"a square {MOTION}"
+STEPS = 200
 SUBJECTS = (("monkey", "grass"), ("pumpkin", "sky"), ("car", "brick"))
 """Who does it, and in front of what, in the three videos."""
 

@@ -21,4 +21,8 @@ Size = Annotated[
 NumFrames = Annotated[int | None, typer.Option("--frames", help="Frames of one clip.", show_default="as the model")]
 Fps = Annotated[float | None, typer.Option("--fps", help="Frames per second.", show_default="as the model")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="all cores")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting of [train]; may be given more than once."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Check everything, write nothing.")]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mdctl.cli import options, streams
-from mdctl.cli.choose import layers, resolve
+from mdctl.cli.choose import layers, pairs, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.learning import End, follow, tell
 from mdctl.cli.start import shaped
@@ -47,6 +47,7 @@ def train(
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="Repeatable to the bit on a GPU too.", show_default=False)
     ] = None,
+    settings: options.Set = None,
     dry_run: options.DryRun = False,
 ) -> int:
     """Learn the motion of a project's clips, or go on where the last run stopped.
@@ -54,9 +55,9 @@ def train(
     \b
     mdctl train golf
     mdctl train golf --steps 300 --seed 7
-    mdctl train golf --fresh --lr 1e-4
+    mdctl train golf --fresh --lr 1e-4 --set beta=0.5
     """
-    flags = {
+    given = {
         "steps": steps,
         "rank": rank,
         "learning_rate": lr,
@@ -67,6 +68,7 @@ def train(
         "threads": threads,
         "deterministic": deterministic,
     }
+    flags = pairs(settings) | {key: value for key, value in given.items() if value is not None}
     project = Project.open(name)
     if dry_run:
         return _preview(project, flags, template, model, fresh)

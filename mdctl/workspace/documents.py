@@ -34,6 +34,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     return _parsed(_decoded(_content(path), path), path)
 
 
+def literal(text: str) -> Any:
+    """A value as TOML writes it, such as 3, 1e-3, true or "ad"; what is none of that is taken as text."""
+    try:
+        table = tomli.loads(f"value = {text}")
+    except tomli.TOMLDecodeError:
+        return text
+    return table["value"] if len(table) == 1 else text
+
+
 def write_toml(path: Path, table: Mapping[str, Any]) -> None:
     """Write a new TOML document; keys whose value is None are left out."""
     import tomlkit  # it takes a while to import, and most commands only read

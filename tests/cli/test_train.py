@@ -80,6 +80,21 @@ def test_settings_come_from_flag_project_and_template(
     assert [settings[key] for key in ("steps", "rank", "seed", "learning_rate", "dropout")] == [9, 2, 9, 0.25, 0.1]
 
 
+def test_any_setting_can_be_given_on_the_line(mdctl: Mdctl, fresh: Project) -> None:
+    """`--set` reaches what has no flag of its own; an own flag wins over it, and nonsense is refused by name."""
+    line = ("--json", "train", "golf", "-n", "--set", "spatial_first=0.25", "--set", "objective=ad-mean")
+    settings = json.loads(mdctl(*line, "--set", "rank=1", "--rank", "2").out)["train"]
+    assert [settings[key] for key in ("spatial_first", "objective", "rank")] == [0.25, "ad-mean", 2]
+    for word, code, told in (
+        ("beta", 2, "'beta' sets nothing"),
+        ("bet=1", 4, "did you mean 'beta'"),
+        ("beta=fast", 4, "train.beta = 'fast'"),
+        ("beta=1\nrank = 3", 4, "train.beta"),
+    ):
+        said = mdctl("train", "golf", "-n", "--set", word)
+        assert (said.code, told in said.err) == (code, True), said.err
+
+
 def test_what_suits_the_base_model_lies_beneath_any_template(
     mdctl: Mdctl, fresh: Project, template: Callable[[str, str], str]
 ) -> None:
