@@ -108,6 +108,7 @@ class Court:
             **record["seen"],
             **self.judges.ids,
             "references_from_s": record["starts"],
+            "static": record["static"],
         }
         return {
             "unit": item.unit.unit,
@@ -132,8 +133,8 @@ class Court:
         found = scoring.judged(Video(seen, prompt, others, base), self.judges, self.kinds)
         facts = _facts(path)
         starts = [self._start(clip) for clip in clips]
-        return {"scores": found.values, "skipped": found.skipped, "judged": len(seen.frames), "seen": facts,
-                "starts": starts}  # fmt: skip
+        return {"scores": found.values, "skipped": found.skipped, "static": found.static,
+                "judged": len(seen.frames), "seen": facts, "starts": starts}  # fmt: skip
 
     def _start(self, clip: Path) -> float | None:
         """Where the part of a clip begins that training saw; None where all of it counts."""

@@ -91,7 +91,7 @@ def bench_score(
             clips = [seen_in(one, frames, like=seen) for one in references]
             made_by_base = seen_in(_beside(base, path), frames, like=seen) if base else None
             found = judged(score.Video(seen, prompt, clips, made_by_base), models, kinds)
-            meta = {"version": score.VERSION, "frames": len(seen.frames), **models.ids}
+            meta = {"version": score.VERSION, "static": found.static, "frames": len(seen.frames), **models.ids}
             record = {"video": str(path), "prompt": prompt, "scores": found.values, "skipped": found.skipped}
             records.append(record | {"meta": meta})
             show(number, path.name)

@@ -9,7 +9,7 @@ from mdctl.measure import flow, looks, moving
 from mdctl.measure.embedders import Embedder, ImageEmbedder
 from mdctl.media.frames import Frames
 
-VERSION = 1
+VERSION = 2
 """Of the figures: it belongs to every result."""
 
 NO_WEIGHTS = "no weights of {} on this computer"
@@ -48,6 +48,8 @@ class Scores:
 
     values: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    static: bool = False
+    """Whether nothing moves, or nothing can be followed, in the video or in a clip: the motion fidelity of that is 0."""
 
     def add(self, name: str, value: float | None, otherwise: str) -> None:
         """Take a figure, or the reason why there is none."""
@@ -107,7 +109,11 @@ def _motion(found: Scores, video: Video) -> None:
         lambda place: (same_place[place] or {}).get("epe"),
     )
     for name, judge in zip(names, judged, strict=True):
-        values = [value for place in range(len(others)) if (value := judge(place)) is not None]
+        judged_each = [judge(place) for place in range(len(others))]
+        if name == "motion_fidelity_dis":  # a video that falls apart must not drop out of the mean
+            found.static = None in judged_each
+            judged_each = [value or 0.0 for value in judged_each]
+        values = [value for value in judged_each if value is not None]
         found.add(name, float(np.mean(values)) if values else None, STATIC)
 
 

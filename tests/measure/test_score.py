@@ -35,10 +35,12 @@ def test_several_clips_are_averaged() -> None:
     assert both == pytest.approx(0, abs=0.03)
 
 
-def test_what_stands_still_is_skipped_with_its_reason() -> None:
-    """No figure is NaN, and none is 0 for want of motion."""
+def test_what_stands_still_has_no_motion_and_says_so() -> None:
+    """No figure is NaN; fidelity is 0 and says why, what compares directions has nothing to say."""
     found = score.score(Video(STILL, clips=[STILL]))
-    assert found.skipped["motion_fidelity_dis"] == score.STATIC
+    assert found.values["motion_fidelity_dis"] == 0
+    assert found.static
+    assert found.skipped["directions_dis"] == score.STATIC
     assert found.values["dynamic_degree_dis"] == 0
     assert found.values["steadiness"] == 1
     assert all(math.isfinite(value) for value in found.values.values())
