@@ -49,7 +49,7 @@ class Scores:
     values: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     static: bool = False
-    """Whether nothing moves, or nothing can be followed, in the video or in a clip: the motion fidelity of that is 0."""
+    """Whether nothing moves, or nothing can be followed, in the video or in a clip: motion fidelity is 0 there."""
 
     def add(self, name: str, value: float | None, otherwise: str) -> None:
         """Take a figure, or the reason why there is none."""

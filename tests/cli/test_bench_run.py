@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from stage import Mdctl
 
-from mdctl.cli import bench_make
+from mdctl.cli.bench import make
 from mdctl.measure import manifest
 from mdctl.media import clips as media
 from mdctl.media.preview import png
@@ -153,7 +153,7 @@ def test_stopped_between_two_videos_it_goes_on(
     mdctl: Mdctl, bench: Write, line: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was finished is not touched again, neither video nor training nor score; a change touches what it must."""
-    out, keep, kept = tmp_path / "out", bench_make._keep, list[str]()
+    out, keep, kept = tmp_path / "out", make._keep, list[str]()
 
     def until(*given: Any) -> None:
         if len(kept) == 4:
@@ -162,13 +162,13 @@ def test_stopped_between_two_videos_it_goes_on(
         kept.append(given[1].place)
 
     command = ("bench", "run", str(bench()), *line, "--only", "base", "--only", "full")
-    monkeypatch.setattr(bench_make, "_keep", until)
+    monkeypatch.setattr(make, "_keep", until)
     said = mdctl(*command)
     assert said.code == 130
     assert "the same line goes on" in said.err
     before = videos(out, "base", "full")
     assert len(before) == 4
-    monkeypatch.setattr(bench_make, "_keep", keep)
+    monkeypatch.setattr(make, "_keep", keep)
     said = mdctl(*command)
     assert said.code == 0, said.err
     after = videos(out, "base", "full")

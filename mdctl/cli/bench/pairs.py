@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdctl.cli.bench_make import clip_file
+from mdctl.cli.bench.make import clip_file
 from mdctl.cli.face import face
 from mdctl.workspace import atomic
 

@@ -76,7 +76,7 @@ def bench_score(
         if not (manifest and system and len(videos) == 1):
             fix = "mdctl bench score FOLDER --system NAME --manifest FILE"
             raise UsageFault("a row of another system needs its folder, its name and the manifest.", fix=fix)
-        from mdctl.cli.bench_system import add_system  # which needs this file
+        from mdctl.cli.bench.system import add_system  # which needs this file
 
         folder, models = Path(videos[0]).expanduser(), judges(clip, pick, dino, kinds)
         return add_system(folder, system, manifest, output, models, kinds, frames, base, allow_missing)

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdctl.cli import scoring
-from mdctl.cli.bench_make import clip_file
+from mdctl.cli.bench import scoring
+from mdctl.cli.bench.make import clip_file
 from mdctl.cli.face import face
 from mdctl.settings import Shape, to_table
 from mdctl.workspace import atomic

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mdctl.cli import bench_make, bench_pairs, bench_table, options, scoring, start
-from mdctl.cli.bench_asked import MANIFEST, folder_of, methods_of, seeded, units_of
-from mdctl.cli.bench_judge import Court
-from mdctl.cli.bench_make import Plan
+from mdctl.cli import options, start
+from mdctl.cli.bench import make, scoring, table
+from mdctl.cli.bench import pairs as page
+from mdctl.cli.bench.asked import MANIFEST, folder_of, methods_of, seeded, units_of
+from mdctl.cli.bench.judge import Court
+from mdctl.cli.bench.make import Plan
 from mdctl.cli.choose import layers, resolve
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli.face import face
 from mdctl.cli.signals import Stopped
 from mdctl.errors import NotFound, UsageFault
 from mdctl.settings import ClipSettings, parse_size, to_table
@@ -21,12 +23,6 @@ if TYPE_CHECKING:
     from mdctl.measure.campaign import Item
 
 JUDGED = 16
-
-
-def mount(bench: typer.Typer) -> None:
-    """Add the commands of this file to `bench`."""
-    bench.command("run", epilog=EPILOG)(bench_run)
-    bench.command("folder", epilog=EPILOG)(bench_folder)
 
 
 Only = Annotated[
@@ -202,7 +198,7 @@ def _go(
 ) -> None:
     try:
         if not score_only:
-            bench_make.make(plan, bench_make.cells(plan, bench_make.prepared(plan)))
+            make.make(plan, make.cells(plan, make.prepared(plan)))
         _judge(plan, judges, kinds, frames, allow_missing, pairs)
     except (KeyboardInterrupt, Stopped):
         face().say("Stopped; what is finished is kept, and the same line goes on.")
@@ -222,7 +218,7 @@ def _judge(
     found = {item: path for item in expected if (path := campaign.find(plan.folder / item.method, item))}
     court = Court(plan.folder, plan.units, frames, judges, kinds, shape, plan.folder / "base")
     rows = [*court.rows([*_references(plan), *found.items()])]
-    systems = bench_table.earlier(plan.folder, plan.units, [campaign.REFERENCE, *fidelity.METHODS])
+    systems = table.earlier(plan.folder, plan.units, [campaign.REFERENCE, *fidelity.METHODS])
     extra = [path for name in methods for path in _extras(plan.folder / name, list(found.values()))]
     about = {
         "base": {"name": card.name, "fingerprint": weights.fingerprint(place)},
@@ -235,9 +231,9 @@ def _judge(
     }
     missing = [item for item in expected if item not in found]
     if pairs:
-        bench_pairs.write(plan.folder, found)
-    blanks = bench_table.absent(systems, plan.units)
-    bench_table.conclude(plan.folder, [*rows, *systems], missing, extra, kinds, about, allow_missing, blanks)
+        page.write(plan.folder, found)
+    blanks = table.absent(systems, plan.units)
+    table.conclude(plan.folder, [*rows, *systems], missing, extra, kinds, about, allow_missing, blanks)
 
 
 def _references(plan: Plan) -> "list[tuple[Item, Path]]":
@@ -246,7 +242,7 @@ def _references(plan: Plan) -> "list[tuple[Item, Path]]":
     from mdctl.measure.manifest import Wish
 
     return [
-        (Item(REFERENCE, unit, Wish(f"clip{n}", REFERENCE, ""), 0, 0), bench_make.clip_file(plan.folder, path))
+        (Item(REFERENCE, unit, Wish(f"clip{n}", REFERENCE, ""), 0, 0), make.clip_file(plan.folder, path))
         for unit in plan.units
         for n, path in enumerate(unit.references, 1)
     ]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mdctl.cli import bench_table, scoring
-from mdctl.cli.bench_asked import folder_of, units_of
-from mdctl.cli.bench_judge import Court
+from mdctl.cli.bench import scoring, table
+from mdctl.cli.bench.asked import folder_of, units_of
+from mdctl.cli.bench.judge import Court
 from mdctl.errors import NotFound, UsageFault
 from mdctl.settings import Shape
 from mdctl.text import slug
@@ -33,14 +33,14 @@ def add_system(
     units, folder = units_of(manifest), folder_of(manifest, output)
     results = results.resolve()
     with locks.writer(folder / "work", "bench"):
-        about = bench_table.known_settings(folder)
+        about = table.known_settings(folder)
         shape = Shape(**about["clips"]) if about.get("clips") else None
         expected = list(campaign.items(units, {name: False}, 1))
         found = {item: path for item in expected if (path := campaign.find(results, item))}
         court = Court(folder, units, frames, judges, kinds, shape, base)
         own = list(court.rows(list(found.items())))
-        rows = [*bench_table.earlier(folder, units, [name]), *own]
+        rows = [*table.earlier(folder, units, [name]), *own]
         missing = [item for item in expected if item not in found]
         extra = campaign.extras(results, [*found.values()])
-        bench_table.conclude(folder, rows, missing, extra, kinds, about, allow_missing)
+        table.conclude(folder, rows, missing, extra, kinds, about, allow_missing)
     return 0

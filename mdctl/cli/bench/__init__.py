@@ -1,0 +1,31 @@
+"""`bench`: what mdctl claims, measured on the user's own computer, and what any system makes of the user's motions."""
+
+from collections.abc import Callable
+
+import typer
+
+from mdctl.cli.bench.fidelity import bench_fidelity
+from mdctl.cli.bench.run import bench_folder, bench_run
+from mdctl.cli.bench.scoring import bench_score
+from mdctl.cli.bench.trajectories import bench_trajectories
+from mdctl.cli.face import EPILOG
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands of this folder."""
+    bench = typer.Typer(
+        name="bench",
+        help="Measure what mdctl claims.\n\n\b\nmdctl bench fidelity --quick",
+        rich_markup_mode=None,
+        suggest_commands=False,
+    )
+    commands: dict[str, Callable[..., int]] = {
+        "fidelity": bench_fidelity,
+        "trajectories": bench_trajectories,
+        "score": bench_score,
+        "run": bench_run,
+        "folder": bench_folder,
+    }
+    for name, command in commands.items():
+        bench.command(name, epilog=EPILOG)(command)
+    app.add_typer(bench)
