@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from mdctl.catalog import CARDS
 from mdctl.errors import BadInput
 from mdctl.settings import (
     ClipSettings,

@@ -6,7 +6,7 @@ import typer
 
 from mdctl.cli.bench.fidelity import bench_fidelity
 from mdctl.cli.bench.run import bench_folder, bench_run
-from mdctl.cli.bench.scoring import bench_score
+from mdctl.cli.bench.score import bench_score
 from mdctl.cli.bench.trajectories import bench_trajectories
 from mdctl.cli.face import EPILOG
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdctl.cli import options, start
-from mdctl.cli.bench import make, scoring, table
+from mdctl.cli.bench import make, table
 from mdctl.cli.bench import pairs as page
 from mdctl.cli.bench.asked import MANIFEST, folder_of, methods_of, seeded, units_of
-from mdctl.cli.bench.judge import Court
+from mdctl.cli.bench.court import Court
+from mdctl.cli.bench.judges import AllowMissing, Compat, Judges, assembled, known_kinds
 from mdctl.cli.bench.make import Plan
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import face
@@ -72,9 +73,9 @@ def bench_run(
     pick: Pick = None,
     dino: Dino = None,
     judged_frames: Judged = JUDGED,
-    compat: scoring.Compat = None,
+    compat: Compat = None,
     score_only: ScoreOnly = False,
-    allow_missing: scoring.AllowMissing = False,
+    allow_missing: AllowMissing = False,
     pairs: Pairs = False,
     output: Output = None,
     print_template: Annotated[
@@ -112,11 +113,11 @@ def bench_run(
         device=device,
         threads=threads,
     )
-    kinds = scoring.known_kinds(compat)
+    kinds = known_kinds(compat)
     if dry_run:
         _preview(plan)
         return 0
-    judges = scoring.judges(clip, pick, dino, kinds)
+    judges = assembled(clip, pick, dino, kinds)
     with locks.writer(folder / "work", "bench"):
         if manifest.is_dir():
             atomic.write(folder / MANIFEST, manifests.write(units, folder))
@@ -189,7 +190,7 @@ def _preview(plan: Plan) -> None:
 
 def _go(
     plan: Plan,
-    judges: scoring.Judges,
+    judges: Judges,
     kinds: Sequence[str],
     frames: int,
     score_only: bool,
@@ -205,9 +206,7 @@ def _go(
         raise
 
 
-def _judge(
-    plan: Plan, judges: scoring.Judges, kinds: Sequence[str], frames: int, allow_missing: bool, pairs: bool
-) -> None:
+def _judge(plan: Plan, judges: Judges, kinds: Sequence[str], frames: int, allow_missing: bool, pairs: bool) -> None:
     from mdctl.measure import campaign, fidelity, score
 
     card, place = weights.find(plan.model)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mdctl.cli.bench import scoring, table
+from mdctl.cli.bench import table
 from mdctl.cli.bench.asked import folder_of, units_of
-from mdctl.cli.bench.judge import Court
+from mdctl.cli.bench.court import Court
+from mdctl.cli.bench.judges import Judges
 from mdctl.errors import NotFound, UsageFault
 from mdctl.settings import Shape
 from mdctl.text import slug
@@ -17,7 +18,7 @@ def add_system(
     name: str,
     manifest: Path,
     output: Path | None,
-    judges: scoring.Judges,
+    judges: Judges,
     kinds: Sequence[str],
     frames: int,
     base: Path | None,

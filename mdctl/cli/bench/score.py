@@ -1,36 +1,21 @@
 """`bench score`: figures of any videos, with what is at hand."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
+from mdctl.cli.bench.judges import AllowMissing, Compat, assembled, judged, known_kinds, seen_in
+from mdctl.cli.bench.system import add_system
 from mdctl.cli.face import face
-from mdctl.errors import NotFound, NotInstalled, UsageFault
-
-if TYPE_CHECKING:
-    from mdctl.measure.embedders import Embedder, ImageEmbedder
-    from mdctl.measure.score import Scores, Seen, Video
-    from mdctl.media.frames import Frames
-
-Model = TypeVar("Model")
+from mdctl.errors import NotFound, UsageFault
 
 VIDEOS = (".mp4", ".gif", ".webp", ".webm", ".mov", ".mkv", ".avi")
-DENSE, FOLLOWED = 97, 192
-"""Frames in which points are followed, at most, and their shorter side in pixels: fewer would lose what moves fast."""
-
 SHOWN_VIDEOS = 4
 """Columns of single videos in a table; all of them are in the JSON."""
-
-Compat = Annotated[
-    list[str] | None,
-    typer.Option(help="yatim or mtbench: other papers' formulas too, under names of their own.", show_default=False),
-]
-AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Go on where videos are missing.")]
 
 
 def bench_score(
@@ -76,14 +61,12 @@ def bench_score(
         if not (manifest and system and len(videos) == 1):
             fix = "mdctl bench score FOLDER --system NAME --manifest FILE"
             raise UsageFault("a row of another system needs its folder, its name and the manifest.", fix=fix)
-        from mdctl.cli.bench.system import add_system  # which needs this file
-
-        folder, models = Path(videos[0]).expanduser(), judges(clip, pick, dino, kinds)
+        folder, models = Path(videos[0]).expanduser(), assembled(clip, pick, dino, kinds)
         return add_system(folder, system, manifest, output, models, kinds, frames, base, allow_missing)
 
     paths = _videos_in(videos)
     asked = _prompts(prompts, paths)
-    models, references = judges(clip, pick, dino, kinds), _videos_in(reference or [])
+    models, references = assembled(clip, pick, dino, kinds), _videos_in(reference or [])
     records: list[dict[str, Any]] = []
     with face().progress("scoring", len(paths)) as show:
         for number, (path, prompt) in enumerate(zip(paths, asked, strict=True), 1):
@@ -97,30 +80,6 @@ def bench_score(
             show(number, path.name)
     _tell_scores(records)
     return 0
-
-
-def seen_in(path: Path, count: int, like: "Seen | None" = None) -> "Seen":
-    """A video as it is judged, in the sizes of another one if that is given."""
-    from mdctl.measure.score import Seen
-    from mdctl.media import clips as media
-
-    if like:
-        frames, fps = media.spread(path, len(like.frames), _size(like.frames))
-        if like.frames.shape == like.dense.shape:
-            return Seen(frames, frames, fps)
-        dense, fps = media.spread(path, len(like.dense), _size(like.dense))
-        return Seen(frames, dense, fps)
-    frames, fps = media.spread(path, count)
-    width, height = _size(frames)
-    scale = min(1.0, FOLLOWED / min(width, height))
-    if scale == 1 and len(frames) == media.length(path):  # nothing is left to be seen
-        return Seen(frames, frames, fps)
-    dense, fps = media.spread(path, DENSE, (round(width * scale), round(height * scale)))
-    return Seen(frames, dense, fps)
-
-
-def _size(frames: "Frames") -> tuple[int, int]:
-    return frames.shape[2], frames.shape[1]
 
 
 def _videos_in(words: Sequence[str]) -> list[Path]:
@@ -167,65 +126,6 @@ def _beside(folder: Path, path: Path) -> Path:
     found = folder / path.name
     if not found.exists():
         raise NotFound(f"there is no {found}.", fix="give the base model's videos the names of those that are scored")
-    return found
-
-
-def known_kinds(given: Sequence[str] | None) -> tuple[str, ...]:
-    """The kinds of other papers' formulas, each once; `UsageFault` for one that nobody knows."""
-    from mdctl.measure import compat
-
-    for kind in given or ():
-        if kind not in compat.KINDS:
-            raise UsageFault(f"there is no '{kind}' for --compat.", fix=f"known are: {', '.join(compat.KINDS)}")
-    return tuple(dict.fromkeys(given or ()))
-
-
-@dataclass(frozen=True)
-class Judges:
-    """The models that look at videos, None where their weights are not here."""
-
-    clip: "Embedder | None" = None
-    pick: "Embedder | None" = None
-    dino: "ImageEmbedder | None" = None
-    clip_b32: "Embedder | None" = None
-    """For MTBench's own figures only."""
-
-    @property
-    def ids(self) -> dict[str, str | None]:
-        """What belongs into the name of their figures."""
-        known = (("clip", self.clip), ("pick", self.pick), ("dino", self.dino), ("clip_b32", self.clip_b32))
-        return {name: model.id if model else None for name, model in known}
-
-
-def judges(clip: str | None, pick: str | None, dino: str | None, kinds: Sequence[str] = ()) -> Judges:
-    """The models that are here. One that was asked for and is not is a fault, one that was not asked for a line."""
-    from mdctl.measure import embedders
-
-    return Judges(
-        _loaded(embedders.load, clip, embedders.CLIP),
-        _loaded(embedders.pickscore, pick, embedders.PICKSCORE),
-        _loaded(embedders.dino, dino, embedders.DINO),
-        _loaded(embedders.clip_b32, None, embedders.CLIP_B32) if "mtbench" in kinds else None,
-    )
-
-
-def _loaded(load: "Callable[[str], Model]", named: str | None, usual: str) -> "Model | None":
-    try:
-        return load(named or usual)
-    except NotInstalled as fault:
-        if named:
-            raise
-        face().say(f"Skipped, for {fault.what.rstrip('.')} ({' && '.join(fault.fix)}).")
-        return None
-
-
-def judged(video: "Video", judges_: Judges, kinds: Sequence[str]) -> "Scores":
-    """Every figure of a video, and those of other papers' formulas that were asked for."""
-    from mdctl.measure import compat, score
-
-    found = score.score(video, judges_.clip, judges_.pick, judges_.dino)
-    for kind in kinds:
-        compat.score(found, kind, video, judges_.clip_b32, judges_.dino)
     return found
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdctl.cli.bench import scoring
+from mdctl.cli.bench.judges import Judges, judged, seen_in
 from mdctl.cli.bench.make import clip_file
 from mdctl.cli.face import face
 from mdctl.settings import Shape, to_table
@@ -33,7 +33,7 @@ class Court:
     frames: int
     """Frames that are looked at, of every video the same number."""
 
-    judges: scoring.Judges
+    judges: Judges
     kinds: Sequence[str] = ()
     """Other papers' formulas that were asked for."""
 
@@ -127,10 +127,10 @@ class Court:
     def _judged(self, path: Path, prompt: str | None, clips: Sequence[Path], beside: Path | None, own: bool) -> Row:
         from mdctl.measure.score import Video
 
-        seen = self._taught(path) if own else scoring.seen_in(path, self.frames)
+        seen = self._taught(path) if own else seen_in(path, self.frames)
         others = [seen] if own else [self._reference(clip, seen) for clip in clips]
-        base = seen if beside == path else scoring.seen_in(beside, self.frames, like=seen) if beside else None
-        found = scoring.judged(Video(seen, prompt, others, base), self.judges, self.kinds)
+        base = seen if beside == path else seen_in(beside, self.frames, like=seen) if beside else None
+        found = judged(Video(seen, prompt, others, base), self.judges, self.kinds)
         facts = _facts(path)
         starts = [self._start(clip) for clip in clips]
         return {"scores": found.values, "skipped": found.skipped, "static": found.static,
@@ -155,7 +155,7 @@ class Court:
 
         start_s, shape = self._start(clip), self.shape
         if start_s is None or shape is None:
-            return scoring.seen_in(clip, self.frames)
+            return seen_in(clip, self.frames)
         frames = media.cut(clip, start_s=start_s, fps=shape.fps, num_frames=shape.frames, width=shape.width,
                            height=shape.height)  # fmt: skip
         count = min(self.frames, len(frames))
@@ -165,7 +165,7 @@ class Court:
         """The part of a clip that training saw, in as many frames of the same sizes."""
         start_s = self._start(clip)
         if start_s is None or self.shape is None:
-            return scoring.seen_in(clip, self.frames, like=like)
+            return seen_in(clip, self.frames, like=like)
         wanted = (clip, like.frames.shape, like.dense.shape)
         if wanted not in self._taken:
             if len(self._taken) >= MOST_TAKEN:
