@@ -17,13 +17,13 @@ from mdctl.workspace import presets
 
 @pytest.fixture(scope="module")
 def methods() -> dict[str, Any]:
-    """What each method makes of two motions, trained here with the settings of `starter`, in less steps."""
+    """What each method makes of two motions, trained here with the settings of `starter`, in fewer steps."""
     suits = from_table(TrainSettings, presets.read("starter").tables["train"], "train")
     design = Design(
-        replace(suits, steps=150, rank=32, weight_decay=1e-4),
+        replace(suits, steps=140, rank=32, weight_decay=1e-4),
         methods=("base", "coupled", "full"),
-        motions=("orbiting", "swinging"),
-        prompts=5,
+        motions=("orbiting", "looping in a figure eight"),
+        prompts=4,
         train_seeds=1,
         sample_steps=12,
     )
