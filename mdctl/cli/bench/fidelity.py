@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from mdctl.media.frames import Frames
 
 HOUR_S = 3600.0
-QUICK = {"motions": ("orbiting", "bouncing"), "methods": ("base", "coupled", "no-ad", "full"), "prompts": 8,
+QUICK = {"motions": ("orbiting", "looping in a figure eight"), "methods": ("base", "coupled", "no-ad", "full"), "prompts": 8,
          "train_seeds": 1}  # fmt: skip
+QUICK_STEPS = 160
 RANK, WEIGHT_DECAY = 32, 1e-4
 """As for several clips of a user's project."""
 
 
 def bench_fidelity(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two motions, 8 prompts, one training each: ten minutes.")
+        bool, typer.Option("--quick", help="Two motions, 8 prompts, one training each, half the steps.")
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="A method; may be given more than once.")] = None,
     motion: Annotated[
@@ -99,6 +100,7 @@ def _design(
 ) -> "Design":
     from mdctl.measure import fidelity
 
+    train = ({"steps": QUICK_STEPS} if quick else {}) | train
     settings = resolve(TrainSettings, "train", layers("train", None, None, train, STARTER.name))
     plain = fidelity.Design(dataclasses.replace(settings, rank=settings.rank or RANK, weight_decay=WEIGHT_DECAY))
     changes: dict[str, Any] = dict(QUICK) if quick else {}
