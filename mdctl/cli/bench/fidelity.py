@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mdctl.media.frames import Frames
 
 HOUR_S = 3600.0
-QUICK = {"motions": ("orbiting", "looping in a figure eight"), "methods": ("base", "coupled", "no-ad", "full"), "prompts": 8,
-         "train_seeds": 1}  # fmt: skip
+QUICK = {"motions": ("orbiting", "looping in a figure eight"), "methods": ("base", "coupled", "no-ad", "full"),
+         "prompts": 8, "train_seeds": 1}  # fmt: skip
 QUICK_STEPS = 160
 RANK, WEIGHT_DECAY = 32, 1e-4
 """As for several clips of a user's project."""
