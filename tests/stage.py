@@ -218,3 +218,9 @@ def slow_saves() -> None:
         sync(descriptor)
 
     os.fsync = slow
+
+
+def sidecar(video: str | Path) -> dict[str, Any]:
+    """What lies beside a video."""
+    found: dict[str, Any] = json.loads(Path(video).with_suffix(".json").read_text(encoding="utf-8"))
+    return found

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdctl.cli.bench import table
 from mdctl.cli.bench.judges import Judges, judged, seen_in
 from mdctl.cli.bench.make import clip_file
 from mdctl.cli.face import face
@@ -111,12 +112,7 @@ class Court:
             "static": record["static"],
         }
         return {
-            "unit": item.unit.unit,
-            "id": item.wish.id,
-            "type": item.wish.type,
-            "method": item.method,
-            "train_seed": item.train_seed,
-            "seed": item.seed,
+            **table.blank(item),
             "video": _named(path, self.folder),
             "sha256": about["video"],
             "scores": record["scores"],
