@@ -118,7 +118,8 @@ def _video(project: Project, scene: "Scene", seed: int) -> Video:
 
 def _read(references: "Sequence[tuple[str, Frames]]", scenes: "Sequence[Scene]", videos: Sequence[Video]) -> list[bool]:
     """Whether each video shows who and where it was asked for, moving as the clips do."""
-    from mdctl.measure import paths, readers
+    from mdctl.measure import readers
+    from mdctl.media import paths
 
     tracks = [reading.track for _, frames in references if (reading := readers.read(frames)).track]
     verdicts = []

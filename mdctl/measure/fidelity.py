@@ -17,9 +17,9 @@ import numpy as np
 
 from mdctl.catalog import STARTER
 from mdctl.measure import readers
-from mdctl.measure.paths import HIT, amplitude, references
 from mdctl.media import motions, world
 from mdctl.media.frames import Frames
+from mdctl.media.paths import HIT, amplitude, references
 from mdctl.media.world import Scene
 from mdctl.motion import noise, training
 from mdctl.motion.backbone import Backbone

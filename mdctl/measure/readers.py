@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from mdctl.errors import BadInput
 from mdctl.measure import cameras
-from mdctl.measure.paths import HIT, Values, motion_scores, moves, references
 from mdctl.measure.statistics import wilson
 from mdctl.media import world
 from mdctl.media.frames import Frames
 from mdctl.media.motions import MOTIONS, Camera, Track
+from mdctl.media.paths import HIT, Values, motion_scores, moves, references
 from mdctl.media.world import BACKGROUNDS, COLOURS, GLYPHS, SHAPES, SIZE, SPAN, SUBJECTS, Scene
 
 VERSION = "2"

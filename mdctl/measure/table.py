@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from mdctl.measure import readers
 from mdctl.measure.fidelity import DEVELOPMENT, Row
-from mdctl.measure.paths import HIT, motion_scores
 from mdctl.measure.statistics import Interval, interval
 from mdctl.media.motions import MIDDLE, NUM_FRAMES, Camera, Track
+from mdctl.media.paths import HIT, motion_scores
 
 COLUMNS: dict[str, Callable[[Row], float]] = {
     "appearance": lambda row: row.appearance,

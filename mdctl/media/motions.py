@@ -174,6 +174,49 @@ def _pan(t: Values, rng: Rng) -> Track:
 CAMERA_MOTIONS: dict[str, Motion] = {"zooming in": _zoom, "panning and turning": _pan}
 """Of the camera, also never taught; only textured backgrounds show them."""
 
+# --- What `starter` is taught besides, in many forms and without a word for each of them.
+
+
+def wandering(t: Values, rng: Rng) -> Track:
+    """A path of its own, smooth or with corners: what a model must know of motion to learn one more."""
+    wave = _smooth if rng.random() < 0.5 else _cornered
+    x, y = (_within(wave(t, rng), 0.0 if rng.random() < 0.15 else rng.uniform(5, 20), rng) for _ in "xy")
+    return Track(x, y, rng.uniform(18, 26) + 0 * t)
+
+
+def _smooth(t: Values, rng: Rng) -> Values:
+    pace = np.arange(1, 5)
+    waves = np.cos(np.pi * (pace * t[:, None] + rng.uniform(0, 2, 4)))
+    return np.asarray(waves @ (rng.normal(size=4) / np.sqrt(pace)))
+
+
+def _cornered(t: Values, rng: Rng) -> Values:
+    corners = int(rng.integers(3, 7))
+    return np.interp(t, np.linspace(0, 1, corners), rng.uniform(-1, 1, corners))
+
+
+def _within(wave: Values, reach: float, rng: Rng) -> Values:
+    """A wave that goes `reach` pixels to either side of a middle, within the frame."""
+    low, high = wave.min(), wave.max()
+    middle = rng.uniform(12 + reach, 52 - reach)
+    return np.asarray(middle + reach * (2 * (wave - low) / max(high - low, 1e-6) - 1))
+
+
+def drifting(t: Values, rng: Rng) -> Track:
+    """A subject that stands still in a scene, before a camera that pans, turns or zooms out, one of these alone."""
+    way = str(rng.choice(["pan", "turn", "zoom"]))
+    x, y, angle, zoom = 0 * t, 0 * t, 0 * t, 1 + 0 * t
+    if way == "pan":
+        towards, far = rng.uniform(0, 2 * np.pi), rng.uniform(10, 22)
+        x, y = far * np.cos(towards) * (t - 0.5), far * np.sin(towards) * (t - 0.5)
+    elif way == "turn":
+        angle = rng.uniform(0.2, 0.5) * rng.choice([-1, 1]) * (t - 0.5)
+    else:
+        zoom = rng.uniform(1.4, 1.8) ** (1 - t)
+    camera, (at_x, at_y) = Camera(x, y, zoom, angle), rng.uniform(25, 39, 2)
+    return _seen_by(camera, at_x, at_y, rng.uniform(20, 24))
+
+
 MOTIONS = BASE_MOTIONS | NOVEL_MOTIONS | CAMERA_MOTIONS
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mdctl.measure.cameras import camera
-from mdctl.measure.paths import camera_course, moves
 from mdctl.media import motions, world
+from mdctl.media.paths import camera_course, moves
 from mdctl.media.world import Scene
 
 

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from mdctl.measure.paths import agreement
 from mdctl.media import motions, world
+from mdctl.media.paths import agreement
 
 
 def test_everything_has_a_sprite_and_every_scene_can_be_drawn():

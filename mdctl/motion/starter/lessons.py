@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from mdctl.media import motions, world
+from mdctl.media import motions, paths, world
 from mdctl.media.motions import Track
 from mdctl.motion.starter import parts
 
@@ -28,6 +28,12 @@ POLISH = 1500
 VIEWS = 0.25
 """Share of the clips before a texture in which the camera stands elsewhere: so that it can learn to move there."""
 
+CAMERAS = 0.4
+"""Share of the clips in `moves` in which the camera moves instead of the subject."""
+
+NOVEL = 0.7
+"""Agreement with a motion that is kept for MotionDirector from which a path is not shown."""
+
 MOTION_LENGTH = 6.0
 """How far a motion moves the embedding of a token, which is about 9 long."""
 
@@ -44,11 +50,13 @@ class Clip:
     scene: world.Scene
     motion: str
     track: Track
+    view: str = ""
+    """What the camera does, if it does anything."""
 
     @property
     def prompt(self) -> str:
-        """The full sentence; it says so when the camera stands elsewhere."""
-        return world.prompt(self.scene, self.motion) + (", another view" if self.track.camera else "")
+        """The full sentence."""
+        return ", ".join(filter(None, [world.prompt(self.scene, self.motion), self.view]))
 
 
 def clips(size: int) -> list[Clip]:
@@ -62,8 +70,31 @@ def clip(chance: np.random.Generator) -> Clip:
     motion = world.draw_motion(chance, scene.subject)
     track = motions.track(motion, chance)
     if scene.background in world.TEXTURED and chance.random() < VIEWS:
-        track = replace(track, camera=motions.another_view(chance))
+        return Clip(scene, motion, replace(track, camera=motions.another_view(chance)), "another view")
     return Clip(scene, motion, track)
+
+
+def moves(size: int) -> list[Clip]:
+    """All clips of the second bank: subjects and cameras that move in ways which have no word."""
+    return [move(rng("moves", 0, place)) for place in range(size)]
+
+
+def move(chance: np.random.Generator) -> Clip:
+    """One clip of any path, or before a texture of a moving camera; never a motion that is to stay novel."""
+    seen_by_camera = chance.random() < CAMERAS
+    scene = world.draw_scene(chance)
+    while seen_by_camera and scene.background not in world.TEXTURED:
+        scene = world.draw_scene(chance)
+    while True:
+        t = np.linspace(0, 1, motions.NUM_FRAMES)
+        track = motions.drifting(t, chance) if seen_by_camera else motions.wandering(t, chance)
+        if not _novel(track):
+            return Clip(scene, *(("", track, "moving view") if seen_by_camera else ("moving", track)))
+
+
+def _novel(track: Track) -> bool:
+    scores = paths.motion_scores(track)
+    return max(scores[motion] for motion in (*motions.NOVEL_MOTIONS, *motions.CAMERA_MOTIONS)) >= NOVEL
 
 
 def shown(by_motion: list[list[int]], step: int) -> list[int]:
@@ -77,7 +108,7 @@ def still(stage: str, step: int) -> bool:
 
     The spatial adapters of MotionDirector learn from single frames, so the model has to stay at home there.
     """
-    return stage == "frames" or (step > BOOTCAMP and step % 5 == 0)
+    return stage == "frames" or ((stage == "moves" or step > BOOTCAMP) and step % 5 == 0)
 
 
 def caption(clip: Clip, chance: np.random.Generator, moving: bool) -> str:
@@ -86,18 +117,18 @@ def caption(clip: Clip, chance: np.random.Generator, moving: bool) -> str:
     A tenth of the prompts for clips names the motion alone: nothing else in them could be attended to.
     """
     if moving and chance.random() < 0.1:
-        return clip.motion
+        return clip.motion or clip.view
     if chance.random() < 0.1:
         return ""
     full = clip.prompt
-    if not moving or chance.random() < 0.1:
+    if clip.motion and (not moving or chance.random() < 0.1):
         unknown = " ".join(["zzz"] * int(chance.integers(0, 4)))
         instead = " ".join(filter(None, ["is" if unknown and chance.random() < 0.3 else "", unknown]))
         full = full.replace(f" {clip.motion}", f" {instead}" if instead else "")
     return full.split(" on a ")[0] if chance.random() < 0.08 else full
 
 
-def level(chance: np.random.Generator, step: int, moving: bool) -> float:
+def level(chance: np.random.Generator, stage: str, step: int, moving: bool) -> float:
     """A noise level in [0, 1).
 
     Where a subject is shows through the noise of 16 frames below a level of about 0.95: its path is decided above it,
@@ -105,6 +136,7 @@ def level(chance: np.random.Generator, step: int, moving: bool) -> float:
     """
     if not moving:
         return float(chance.random())
+    step += BOOTCAMP if stage == "moves" else 0  # it goes on where a clip is known to be a clip
     if chance.random() < (0.8 if step <= BOOTCAMP else 0.3 if step <= POLISH else 0.12):
         return float(chance.uniform(0.9, 1))
     return float(chance.random()) if step > POLISH else float(1 - chance.random() ** 2) % 1

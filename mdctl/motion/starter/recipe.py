@@ -1,9 +1,10 @@
 """How `starter` is made, from nothing: `python -m mdctl.motion.starter.recipe all --work FOLDER`.
 
 The stages follow one another: `vae`; `bank`, clips that are encoded once; `frames` (appearance, the temporal layers
-left out); `clips` (motion); `export`. What is shown in them stands in `lessons.py`. Each stage is resumable: the same
-line goes on. For two processes that average their gradients, put `torchrun --nproc_per_node 2 -m` before the module.
-A run that was stopped equals one that was not, and the number of processes changes rounding only.
+left out); `clips` (motions and their words); `moves` (paths and cameras of any kind); `export`. What is shown in them
+stands in `lessons.py`. Each stage is resumable: the same line goes on. For two processes that average their gradients,
+put `torchrun --nproc_per_node 2 -m` before the module. A run that was stopped equals one that was not, and the number
+of processes changes rounding only.
 """
 
 import argparse
@@ -30,8 +31,11 @@ from mdctl.motion.schedule import Schedule
 from mdctl.motion.starter import lessons, parts
 from mdctl.motion.starter.muon import Muon
 
-STAGES = ("vae", "bank", "frames", "clips", "export")
-STEPS = {"vae": 2000, "frames": 2400, "clips": 3000}
+STAGES = ("vae", "bank", "frames", "clips", "moves", "export")
+STEPS = {"vae": 2000, "frames": 2400, "clips": 3000, "moves": 2000}
+BEFORE = {"clips": "frames", "moves": "clips"}
+"""The stage whose weights another one begins with."""
+
 STILLS = 4
 """Single frames that stand in for one clip, in the steps on clips that show frames only."""
 
@@ -185,15 +189,19 @@ class Bank:
     """What each of them shows."""
 
 
-def fill_bank(work: Path, size: int) -> None:
+BANKS = {"bank": lessons.clips, "moves-bank": lessons.moves}
+"""What there is in each bank."""
+
+
+def fill_bank(work: Path, name: str, size: int) -> None:
     """Render and encode `size` clips, this process's share of them."""
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    store = Store(work, f"bank-{rank}of{processes}")
+    store = Store(work, f"{name}-{rank}of{processes}")
     if (store.folder / "step.json").exists():
         return
     vae = trained_vae(work).eval()
     means, stds = [], []
-    for clip in lessons.clips(size)[rank * size // processes : (rank + 1) * size // processes]:
+    for clip in BANKS[name](size)[rank * size // processes : (rank + 1) * size // processes]:
         frames, _ = world.render(clip.scene, clip.track)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(pixels(frames)).latent_dist
@@ -202,18 +210,20 @@ def fill_bank(work: Path, size: int) -> None:
     store.save(0, {"clips": {"mean": torch.stack(means), "std": torch.stack(stds)}})
 
 
-def load_bank(work: Path) -> Bank:
-    """The whole bank, scaled to unit variance."""
-    shards = sorted(work.glob("bank-*"))
-    tensors = [load_file(shard / "clips.safetensors") for shard in shards]
-    mean, std = (torch.cat([t[name] for t in tensors]) for name in ("mean", "std"))
-    scale = scaling_factor(mean)
-    return Bank(mean * scale, std * scale, lessons.clips(len(mean)))
+def load_bank(work: Path, name: str) -> Bank:
+    """A whole bank, scaled as all latents are."""
+    mean, std = (_encoded(work, name, moment) for moment in ("mean", "std"))
+    scale = scaling_factor(work)
+    return Bank(mean * scale, std * scale, BANKS[name](len(mean)))
 
 
-def scaling_factor(mean: Tensor) -> float:
-    """What brings these latents to unit variance."""
-    return round(1 / mean[::8].float().std().item(), 4)
+def _encoded(work: Path, name: str, moment: str) -> Tensor:
+    return torch.cat([load_file(shard / "clips.safetensors")[moment] for shard in sorted(work.glob(f"{name}-*"))])
+
+
+def scaling_factor(work: Path) -> float:
+    """What brings the latents of the first bank to unit variance."""
+    return round(1 / _encoded(work, "bank", "mean")[::8].float().std().item(), 4)
 
 
 def trained_vae(work: Path) -> AutoencoderKL:
@@ -223,7 +233,7 @@ def trained_vae(work: Path) -> AutoencoderKL:
     return vae
 
 
-# --- Stages 3 and 4: the denoiser and its text encoder, on single frames and then on clips.
+# --- Stages 3 to 5: the denoiser and its text encoder, on single frames and then on clips.
 
 
 class Denoiser(nn.Module):
@@ -248,32 +258,33 @@ class Denoiser(nn.Module):
 
 
 def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, rate: float) -> None:
-    """Teach appearance on single `frames`, or motion on whole `clips` from where the frames ended."""
-    moving = stage == "clips"
+    """Teach appearance on single `frames`, or motion on whole clips from where the stage before ended."""
+    moving = stage != "frames"
     model = Denoiser().to(device)
     if moving:
-        model.load_state_dict(Store(work, "frames").load("averaged"))
-        if not Store(work, stage).step():
-            lessons.name_motions(model.text_encoder)
-    bank, tokenizer, schedule = load_bank(work), parts.new_tokenizer(), Schedule(dict(parts.new_scheduler().config))
-    everything = range(len(bank.clips))
+        model.load_state_dict(Store(work, BEFORE[stage]).load("averaged"))
+    if stage == "clips" and not Store(work, stage).step():
+        lessons.name_motions(model.text_encoder)
+    banks = [load_bank(work, name) for name in (BANKS if stage == "moves" else ["bank"])]
+    tokenizer, schedule = parts.new_tokenizer(), Schedule(dict(parts.new_scheduler().config))
     by_motion = [
-        [place for place, clip in enumerate(bank.clips) if clip.motion == motion] for motion in motions.BASE_MOTIONS
+        [place for place, clip in enumerate(banks[0].clips) if clip.motion == motion] for motion in motions.BASE_MOTIONS
     ]
 
     def loss(step: int, places: range) -> Tensor:
         clean, noise, moments, prompts = [], [], [], []
         still = lessons.still(stage, step)
-        known = lessons.shown(by_motion, step) if moving else everything
+        known = lessons.shown(by_motion, step) if stage == "clips" else None
         for place in range(places.start * STILLS, places.stop * STILLS) if moving and still else places:
             chance = lessons.rng(stage, step, place)
-            index = int(chance.choice(known))
+            bank = banks[int(chance.integers(len(banks)))] if len(banks) > 1 else banks[0]
+            index = int(chance.choice(known or range(len(bank.clips))))
             frames = [int(chance.integers(motions.NUM_FRAMES))] if still else slice(None)
             draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
             mean, std = bank.mean[index][:, frames].float(), bank.std[index][:, frames].float()
             clean.append(mean + std * torch.randn(mean.shape, generator=draw))
             noise.append(torch.randn(mean.shape, generator=draw))
-            moments.append(int(schedule.num_timesteps * lessons.level(chance, step, not still)))
+            moments.append(int(schedule.num_timesteps * lessons.level(chance, stage, step, not still)))
             prompts.append(lessons.caption(bank.clips[index], chance, moving))
         tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
         latents, eps, timesteps = torch.stack(clean).to(device), torch.stack(noise).to(device), torch.tensor(moments)
@@ -288,16 +299,15 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
     fit(stage, model, Muon(trained, rate, rate / 10), loss, steps, batch, work)
 
 
-# --- Stage 5: the model folder.
+# --- Stage 6: the model folder.
 
 
 def export(work: Path, folder: Path) -> None:
     """Write the trained parts as a model folder in float16 safetensors, with the log and its curves."""
     vae, model = trained_vae(work), Denoiser()
-    stage = "clips" if (work / "clips" / "step.json").exists() else "frames"
+    stage = next(stage for stage in ("moves", "clips", "frames") if (work / stage / "step.json").exists())
     model.load_state_dict(Store(work, stage).load("averaged"))
-    means = [load_file(shard / "clips.safetensors")["mean"] for shard in sorted(work.glob("bank-*"))]
-    vae.register_to_config(scaling_factor=scaling_factor(torch.cat(means)))
+    vae.register_to_config(scaling_factor=scaling_factor(work))
     model.unet.half().save_pretrained(folder / "unet")
     model.text_encoder.half().save_pretrained(folder / "text_encoder")
     vae.half().save_pretrained(folder / "vae")
@@ -352,11 +362,12 @@ def main() -> None:
             case "vae":
                 train_vae(args.work, args.steps or STEPS["vae"], args.device)
             case "bank":
-                fill_bank(args.work, args.size)
+                fill_bank(args.work, "bank", args.size)
+                fill_bank(args.work, "moves-bank", args.size * 2 // 5)
             case "frames":
                 train_denoiser(args.work, "frames", args.steps or STEPS["frames"], 64, args.device, 0.02)
-            case "clips":
-                train_denoiser(args.work, "clips", args.steps or STEPS["clips"], 16, args.device, 0.01)
+            case "clips" | "moves":
+                train_denoiser(args.work, stage, args.steps or STEPS[stage], 16, args.device, 0.01)
             case "export" if not dist.is_initialized() or dist.get_rank() == 0:
                 export(args.work, args.out)
             case "demo":

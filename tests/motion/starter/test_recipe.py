@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mdctl.media import motions, world
+from mdctl.media import motions, paths, world
 from mdctl.motion import families
 from mdctl.motion.starter import lessons, parts, recipe
 from mdctl.motion.starter.muon import Muon, orthogonal
@@ -102,6 +102,24 @@ def test_some_textures_are_seen_from_elsewhere():
         assert not clip.track.camera or np.ptp(clip.track.camera.x) == 0
 
 
+def test_any_path_and_camera_is_shown_except_those_that_stay_novel():
+    """Paths without a word go everywhere, but none runs as a motion does that is kept for MotionDirector."""
+    clips = lessons.moves(200)
+    kept = (*motions.NOVEL_MOTIONS, *motions.CAMERA_MOTIONS)
+    for clip in clips:
+        scores = paths.motion_scores(clip.track)
+        assert max(scores[motion] for motion in kept) < lessons.NOVEL
+        assert not world.held_out(clip.scene.subject, clip.scene.background)
+        assert clip.prompt.endswith("moving view" if clip.track.camera else "background")
+        assert clip.scene.background in world.TEXTURED or not clip.track.camera
+        points = clip.track.points()
+        assert points.min() > 8
+        assert points.max() < 56
+    seen_by = [clip.track.camera for clip in clips if clip.track.camera]
+    assert 0.3 < len(seen_by) / len(clips) < 0.5
+    assert all(paths.moves(camera) for camera in seen_by)
+
+
 def test_clips_give_way_to_single_frames_now_and_then():
     """Frames come first and alone; among the clips every fifth step shows frames, once the motions are known."""
     assert all(lessons.still("frames", step) for step in range(20))
@@ -135,9 +153,11 @@ def test_an_exported_model_is_whole_and_tells_how_it_was_made(tmp_path, monkeypa
     work, folder = tmp_path / "work", tmp_path / "model"
     monkeypatch.setattr(lessons, "name_motions", partial(lessons.name_motions, steps=2))
     recipe.train_vae(work, 1, "cpu")
-    recipe.fill_bank(work, 36)  # with one that moves left, the first motion of the curriculum
+    recipe.fill_bank(work, "bank", 36)  # with one that moves left, the first motion of the curriculum
+    recipe.fill_bank(work, "moves-bank", 4)
     recipe.train_denoiser(work, "frames", 1, 2, "cpu", 0.02)
     recipe.train_denoiser(work, "clips", 1, 2, "cpu", 0.01)
+    recipe.train_denoiser(work, "moves", 1, 2, "cpu", 0.01)
     for stage in recipe.STEPS:
         recipe.Store(work, stage).log(step=50, loss=0.5, seconds_per_step=0.1)
         recipe.Store(work, stage).log(step=100, loss=0.4, seconds_per_step=0.1)
@@ -145,5 +165,5 @@ def test_an_exported_model_is_whole_and_tells_how_it_was_made(tmp_path, monkeypa
     backbone = families.load(folder, torch.device("cpu"), torch.float32)
     assert backbone.latent_shape(16, 64, 64) == (1, 16, 16, 8, 8)
     records = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
-    assert [record["stage"] for record in records] == ["vae", "vae", "frames", "frames", "clips", "clips"]
+    assert [record["stage"] for record in records] == [stage for stage in recipe.STEPS for _ in range(2)]
     assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")

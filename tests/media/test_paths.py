@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mdctl.measure.paths import HIT, agreement, amplitude, motion_scores, references
 from mdctl.media import motions
 from mdctl.media.motions import Track
+from mdctl.media.paths import HIT, agreement, amplitude, motion_scores, references
 
 ORBIT = motions.track("orbiting", np.random.default_rng(0))
 
