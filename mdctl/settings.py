@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar, get_args
 
 from mdctl.errors import BadInput, nearest
+from mdctl.strength import Strength
 
 OBJECTIVES = ("ad", "ad-mean", "mse")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
@@ -93,6 +94,9 @@ class TrainSettings:
     timestep_shift: float = 1.0
     """How far the timesteps lean towards noise, s·u / (1 + (s-1)·u) for uniform u; 1 is the paper's uniform draw."""
 
+    flip: float = 0.0
+    """Share of steps that see a picture mirrored; the official value is 0.5 for pictures, 0 for clips."""
+
     spatial_mask: float = 0.2
     """Share of steps in which the spatial adapter is left out."""
 
@@ -126,6 +130,7 @@ class TrainSettings:
             timestep_shift=(0.01, 100),
             weight_decay=(0, 1),
             beta=(0, 100),
+            flip=(0, 1),
             spatial_mask=(0, 1),
             spatial_first=(0, 0.9),
             max_grad_norm=(1e-6, 1e6),
@@ -146,8 +151,17 @@ class SampleSettings:
     """Denoising steps."""
 
     guidance: float | None = None
-    strength: float = 1.0
-    """The paper's gamma: how loudly the temporal adapter speaks."""
+    strength: float | str = 1.0
+    """The paper's gamma: how loudly the project's own adapter speaks; a number, or a schedule (`Strength.parse`)."""
+
+    appearance_strength: float | str = 0.0
+    """How loudly the look of a clip speaks beside its motion."""
+
+    follow: float | None = None
+    """The paper's noise prior: how much of a clip's own noise the start holds; None takes 0.3 with one clip, else 0."""
+
+    clip: int = 1
+    """Whose look and noise these are."""
 
     negative: str = ""
     frames: int | None = None
@@ -162,10 +176,16 @@ class SampleSettings:
             self,
             steps=(1, 500),
             guidance=(0, 100),
-            strength=(0, 10),
+            follow=(0, 1),
+            clip=(1, 10_000),
             frames=(2, 256),
             fps=(0.1, 240),
         )
+        for key in ("strength", "appearance_strength"):
+            try:
+                Strength.parse(getattr(self, key))
+            except BadInput as fault:
+                raise bad_setting(f"gen.{key}", getattr(self, key), fault.why) from fault
         _check_edges("gen", self)
         _check_precision("gen", self.precision)
 
@@ -180,7 +200,7 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
 
 def from_table(kind: type[Settings], table: Mapping[str, Any], where: str) -> Settings:
     """Settings from a TOML table; an unknown key or a value of another kind is refused by name."""
-    known = {field.name: (get_args(field.type) or (field.type,))[0] for field in fields(kind)}  # `int | None` is int
+    known = {field.name: get_args(field.type) or (field.type,) for field in fields(kind)}
     for key, value in table.items():
         if key not in known:
             near = nearest(key, known)
@@ -189,8 +209,10 @@ def from_table(kind: type[Settings], table: Mapping[str, Any], where: str) -> Se
                 fix=f"did you mean '{near}'?" if near else f"known are: {', '.join(known)}",
                 code="MD-SETTING",
             )
-        allowed, words = _KINDS[known[key]]
+        kinds = [_KINDS[one] for one in known[key] if one in _KINDS]  # None is for what stands in no table
+        allowed = tuple(one for types, _ in kinds for one in types)
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            words = " or ".join(word for _, word in kinds)
             raise bad_setting(f"{where}.{key}", value, f"it has to be {words}.")
     return kind(**table)
 

@@ -17,15 +17,17 @@ def layers(
 ) -> list[tuple[str, Table]]:
     """The sources of one table of settings, weakest first, each with its name.
 
-    A template that is named like the base model always lies beneath.
+    A template that is named like the base model always lies beneath, and `images` beneath all of an appearance.
     """
     suits = presets.read(base).tables[table] if base in presets.paths() else {}
+    looks = presets.read("images").tables[table] if project and project.record.kind == "appearance" else {}
     name = template or (project.record.template if project else None)
     chosen = presets.read(name) if name else None
     own: Table = getattr(project.record, table) if project else {}
     given = {key: value for key, value in flags.items() if value is not None}
     return [
         (f"template {base}", suits),
+        ("template images", looks),
         (f"template {name}", chosen.tables[table] if chosen else {}),
         (f"{project.name}/project.toml" if project else "project.toml", own),
         ("flag", given),

@@ -9,8 +9,10 @@ import typer
 
 from mdctl.cli import start
 from mdctl.cli.face import EPILOG, face
-from mdctl.cli.generate import Target, Video, find_save, make, settled
+from mdctl.cli.generate import cast_of
 from mdctl.cli.train import learn
+from mdctl.cli.videos import Target, Video, make, settled
+from mdctl.cli.voices import find_save
 from mdctl.errors import MdctlError
 from mdctl.settings import ClipSettings, SampleSettings
 from mdctl.workspace import atomic
@@ -112,8 +114,9 @@ def _video(project: Project, scene: "Scene", seed: int) -> Video:
     _said(f'mdctl gen {NAME} "{prompt}" --seed {seed}')
     run, save = find_save(project, None)
     settings = settled(SampleSettings(), run.settings)
-    target = Target(None, None, "mp4")
-    return next(iter(make(project, run, save, prompt, settings, range(seed, seed + 1), target, "auto")))
+    return next(
+        make(cast_of(project, run, save, settings), prompt, settings, [seed], Target(None, None, "mp4"), "auto")
+    )
 
 
 def _read(references: "Sequence[tuple[str, Frames]]", scenes: "Sequence[Scene]", videos: Sequence[Video]) -> list[bool]:

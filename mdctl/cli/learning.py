@@ -5,24 +5,22 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdctl import __version__
+from mdctl.cli import encoding
 from mdctl.cli.face import TrainView, face
 from mdctl.cli.signals import Request, polite
 from mdctl.cli.start import quoted
-from mdctl.errors import BadInput, MdctlError, NotFound
-from mdctl.settings import Shape, TrainSettings, from_table, to_table
-from mdctl.workspace import atomic, locations, weights
+from mdctl.errors import BadInput, MdctlError
+from mdctl.settings import TrainSettings, from_table
+from mdctl.workspace import weights
 from mdctl.workspace.project import Project
-from mdctl.workspace.records import ClipRecord
 from mdctl.workspace.runs import Change, Run
 from mdctl.workspace.saves import Save
 
 if TYPE_CHECKING:
-    from mdctl.media.frames import Frames
     from mdctl.motion.backbone import Backbone
     from mdctl.motion.dataset import Samples
     from mdctl.motion.training import TrainState, TrainStep
@@ -150,8 +148,8 @@ def _prepare(
         )
     settings = replace(settings, rank=rank, threads=threads, precision=precision, recompute=recompute)
     run.settle("train", {"rank": rank, "threads": threads, "recompute": recompute, "precision": precision})
-    samples = _encode(project, run, backbone, settings)
-    state = training.begin(backbone, len(samples), settings, coupled=bool(run.settings.get("coupled")))
+    samples = _encode(run, backbone, settings)
+    state = training.begin(backbone, len(samples), settings, run.settings.get("learns", "motion"))
     if save := run.latest(resumable=True, report=lambda change: _report(run, change)):
         files = {name: save.read(name) for name in save.files}
         state.restore(files, save.state, str(save.folder))
@@ -159,73 +157,21 @@ def _prepare(
     return settings, backbone, samples, state
 
 
-def _encode(project: Project, run: Run, backbone: "Backbone", settings: TrainSettings) -> "Samples":
+def _encode(run: Run, backbone: "Backbone", settings: TrainSettings) -> "Samples":
     """Every clip's latents and prompt embeddings, from the cache where they are there."""
     from mdctl.motion import dataset
 
-    shape = from_table(Shape, run.settings["clips"], "run.toml: clips")
-    samples = []
-    base = run.settings["model"]["fingerprint"]
-    with face().progress("encoding clips", len(project.clips)) as show:
-        for done, (clip, frozen) in enumerate(zip(project.clips, run.settings["clip"], strict=True), 1):
-            path, trim = _intact(project, clip), frozen.get("trim")
-            key = dataset.cache_key(clip.sha256, base, *to_table(shape).values(), trim, settings.precision)
-            cached = locations.latents() / key
-            known = cached.read_bytes() if cached.is_file() else None
-            cut = partial(_cut, project, clip.name, path, shape, (trim[0], trim[1]) if trim else None)
-            posterior, file = dataset.encode(backbone, cut, known)
-            if file != known:
-                atomic.write(cached, file)
-            samples.append(dataset.Sample(posterior, backbone.embed([frozen["caption"]])))
-            show(done, "")
-            face().event(run.note("prepare", what="latents", done=done, of=len(project.clips)))
+    samples, clips = [], run.settings["clip"]
+    with face().progress("encoding clips", len(clips)) as show:
+        for number, frozen in enumerate(clips):
+            encoding.require_intact(run, number)
+            latents = encoding.latents(run, number, backbone, settings.precision)
+            mirrored = encoding.latents(run, number, backbone, settings.precision, True) if settings.flip else None
+            samples.append(dataset.Sample(latents, backbone.embed([frozen["caption"]]), mirrored))
+            show(number + 1, "")
+            face().event(run.note("prepare", what="latents", done=number + 1, of=len(clips)))
     backbone.release_encoders()
     return dataset.Samples(samples, settings.seed)
-
-
-def _cut(project: Project, name: str, path: Path, shape: Shape, trim: tuple[float, float] | None) -> "Frames":
-    """The window of a clip that the run learns from."""
-    from mdctl.media import clips as media
-
-    found = media.look(path, num_frames=shape.frames, fps=shape.fps, width=shape.width, height=shape.height, trim=trim)
-    if found.status == "left_out":
-        raise BadInput(
-            f"the clip '{name}' of '{project.name}' cannot be used like this.",
-            why=", ".join(found.reasons),
-            fix=(f"change [clips] in {project.folder / 'project.toml'}", f"mdctl train {project.name} --fresh"),
-        )
-    return media.cut(
-        path,
-        start_s=found.start_s,
-        fps=shape.fps,
-        num_frames=shape.frames,
-        width=shape.width,
-        height=shape.height,
-    )
-
-
-def _intact(project: Project, clip: ClipRecord) -> Path:
-    """Where a clip lies; its content is compared with its hash, by which latents are kept for all projects."""
-    from mdctl.media import clips as media
-
-    path = project.path_of(clip)
-    if not path.is_file():
-        raise NotFound(
-            f"the clip '{clip.name}' of '{project.name}' is gone.",
-            why=str(path),
-            fix=f"mdctl new {project.name}-2 CLIPS... makes the project again",
-        )
-    if media.digest(path) != clip.sha256:
-        raise BadInput(
-            f"the clip '{clip.name}' of '{project.name}' is not what it was.",
-            why=f"the content of {path} has changed.",
-            fix=(
-                f"copy the original to that place again: {clip.source or clip.name}",
-                f"or make a project of it as it is now: mdctl new {project.name}-2 CLIPS...",
-            ),
-            code="MD-CLIP-CHANGED",
-        )
-    return path
 
 
 def _steps(

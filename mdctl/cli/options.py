@@ -26,3 +26,23 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting of [train]; may be given more than once."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Check everything, write nothing.")]
+
+# --- What gen and its sisters share.
+
+Count = Annotated[int, typer.Option(min=1, max=10_000, help="How many videos.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Of the first video.", show_default="drawn")]
+Clip = Annotated[int | None, typer.Option(help="The clip whose look or noise is used: 1, 2, ...", show_default="1")]
+Follow = Annotated[
+    float | None,
+    typer.Option(help="How much of the clip's own noise to start from, 0-1.", show_default="0.3 with one clip, else 0"),
+]
+SampleSteps = Annotated[int | None, typer.Option("--steps", help="Denoising steps.", show_default="30")]
+Guidance = Annotated[
+    float | None, typer.Option("--guidance", help="How closely to keep to the prompt.", show_default="as the model")
+]
+Negative = Annotated[str | None, typer.Option("--negative", help="What is not to be seen.")]
+Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE|DIR/", help="Where to put it.")]
+Force = Annotated[bool, typer.Option("--force", help="Move a file of that name to the trash first.")]
+Container = Annotated[
+    Literal["mp4", "gif", "webp"] | None, typer.Option("--format", help="File format.", show_default="mp4")
+]

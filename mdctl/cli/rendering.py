@@ -1,44 +1,45 @@
-"""The course of a video: load the base model, lay a motion into it, and draw what a prompt names."""
+"""The course of a video: load the base model, lay adapters into it, and draw what a prompt names."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mdctl.cli import voices
 from mdctl.cli.face import face
 from mdctl.cli.learning import versions
-from mdctl.errors import BadInput
+from mdctl.cli.voices import Voice
 from mdctl.settings import SampleSettings
+from mdctl.strength import Strength
 from mdctl.workspace import weights
-from mdctl.workspace.project import Project
-from mdctl.workspace.runs import Run
-from mdctl.workspace.saves import Save
 
 if TYPE_CHECKING:
     from mdctl.media.frames import Frames
-    from mdctl.motion.backbone import Backbone
+    from mdctl.motion.backbone import Backbone, Latents
     from mdctl.motion.lora import Adapters
 
 Embeds = tuple[Any, Any]
 """Tensors (1 s d) of what is asked for and of what is not."""
 
-TEMPORAL_FILE, COUPLED_FILE = "temporal.safetensors", "coupled.safetensors"
-
 
 @dataclass(frozen=True)
 class Studio:
-    """A base model that is loaded, perhaps with a motion laid into it."""
+    """A base model that is loaded, perhaps with adapters laid into it."""
 
     backbone: "Backbone"
     made_with: dict[str, Any]
     """What belongs into the record of its videos."""
 
     adapters: "Adapters | None" = None
-    speaker: str = ""
-    """The adapter that carries the motion."""
+    strengths: Mapping[str, Strength] = field(default_factory=dict)
+    """How loudly each adapter speaks."""
 
-    def speaking(self, strength: float) -> AbstractContextManager[None]:
-        """Let the motion speak at this strength, where there is one."""
-        return self.adapters.speaking({self.speaker: strength}) if self.adapters else nullcontext()
+    def speaking(self, step: int, of: int) -> AbstractContextManager[None]:
+        """Let the adapters speak as loudly as they do in this denoising step."""
+        if self.adapters is None:
+            return nullcontext()
+        scales = {name: strength.at(step, of) for name, strength in self.strengths.items()}
+        return self.adapters.speaking({name: scale for name, scale in scales.items() if scale})
 
 
 def load_base(model: str, precision: str, device_name: str, threads: int | None) -> Studio:
@@ -61,33 +62,22 @@ def load_base(model: str, precision: str, device_name: str, threads: int | None)
     return Studio(backbone, made_with)
 
 
-def load(
-    project: Project, run: Run, save: Save, settings: SampleSettings, device_name: str, threads: int | None
-) -> Studio:
-    """The base model with the motion laid into it, checked to belong together."""
+def load(cast: Sequence[Voice], precision: str, device_name: str, threads: int | None) -> Studio:
+    """The base model with these adapters laid into it side by side, checked to belong together."""
     from mdctl.motion import lora
 
-    name = motion_file(save)
-    file, where = save.read(name), f"{save.folder / name}"
-    said = lora.card_of(file, where)
-    card, folder = weights.find(run.settings["model"]["name"])
-    if said.base != weights.fingerprint(folder):
-        raise BadInput(
-            f"'{project.name}' was trained on another base model than '{card.name}' as it is now.",
-            why="adapters do not move between base models.",
-            fix=f"mdctl train {project.name} --fresh",
-            code="MD-MODEL-CHANGED",
-        )
-    base = load_base(card.name, settings.precision, device_name, threads)
-    speaker = lora.COUPLED if name == COUPLED_FILE else lora.TEMPORAL
-    adapters = lora.Adapters(base.backbone.network, base.backbone.layers, [speaker], said.rank)
-    adapters.load(speaker, file, where)
-    return Studio(base.backbone, base.made_with, adapters, speaker)
-
-
-def motion_file(save: Save) -> str:
-    """The file of a save that makes its videos move."""
-    return COUPLED_FILE if COUPLED_FILE in save.files else TEMPORAL_FILE
+    base = load_base(voices.base_of(cast), precision, device_name, threads)
+    named: dict[str, Voice] = {}
+    for voice in cast:
+        taken = sum(other.moves == voice.moves for other in named.values())
+        name = lora.temporal_name(taken) if voice.moves else lora.spatial_name(taken)
+        named[lora.COUPLED if voice.file == voices.COUPLED else name] = voice
+    files = {name: voice.save.read(voice.file) for name, voice in named.items()}
+    ranks = {name: lora.card_of(file, str(named[name].where)).rank for name, file in files.items()}
+    adapters = lora.Adapters(base.backbone.network, base.backbone.layers, ranks)
+    for name, file in files.items():
+        adapters.load(name, file, str(named[name].where))
+    return Studio(base.backbone, base.made_with, adapters, {name: voice.strength for name, voice in named.items()})
 
 
 def readable(text: str) -> str:
@@ -102,28 +92,45 @@ def embed(studio: Studio, prompt: str, negative: str) -> Embeds:
 
 
 def require_effect(studio: Studio, embeds: Embeds, settings: SampleSettings, seed: int, where: str) -> None:
-    """Refuse a motion that changes nothing, where one is to speak."""
+    """Refuse an adapter that is to speak and changes nothing."""
     from mdctl.motion import sampling
 
-    if studio.adapters and settings.strength:
-        noise, scales = _noise(studio, settings, seed), {studio.speaker: settings.strength}
-        sampling.require_effect(studio.backbone, studio.adapters, scales, noise, embeds[0], where)
+    for name, strength in studio.strengths.items():
+        if studio.adapters and strength.highest:
+            start, scales = noise(studio, settings, seed), {name: strength.highest}
+            sampling.require_effect(studio.backbone, studio.adapters, scales, start, embeds[0], where)
 
 
-def _noise(studio: Studio, settings: SampleSettings, seed: int) -> Any:
+def noise(studio: Studio, settings: SampleSettings, seed: int) -> "Latents":
+    """What a video of this seed starts from, when it follows no clip."""
     from mdctl.motion import sampling
 
     shape = (settings.frames or 0, settings.width or 0, settings.height or 0)
     return sampling.first_noise(studio.backbone, seed, *shape)
 
 
-def draw(studio: Studio, embeds: Embeds, settings: SampleSettings, seed: int, label: str) -> "Frames":
-    """One video from the noise of this seed."""
+def start(studio: Studio, settings: SampleSettings, seed: int, followed: "Latents | None" = None) -> "Latents":
+    """What a video starts from: the noise of its seed, mixed with that of the clip that it follows."""
+    from mdctl.motion import sampling
+
+    own = noise(studio, settings, seed)
+    if followed is None or not settings.follow:
+        return own
+    return sampling.follow(followed.to(own.device), own, settings.follow)
+
+
+def draw(
+    studio: Studio, embeds: Embeds, settings: SampleSettings, seed: int, label: str, start: "Latents | None" = None
+) -> "Frames":
+    """One video from the noise of this seed, or from another start."""
     from mdctl.motion import dataset, sampling
 
-    noise = _noise(studio, settings, seed)
     guidance = 1 if settings.guidance is None else settings.guidance
-    with studio.speaking(settings.strength), face().progress(label, settings.steps) as show:
-        for step in sampling.sample(studio.backbone, noise, *embeds, settings.steps, guidance):
-            show(step.number, f"seed {seed}")
-    return dataset.to_frames(studio.backbone.decode(step.latents))
+    latents = noise(studio, settings, seed) if start is None else start
+    steps = sampling.sample(studio.backbone, latents, *embeds, settings.steps, guidance)
+    with face().progress(label, settings.steps) as show:
+        for number in range(1, settings.steps + 1):
+            with studio.speaking(number, settings.steps):
+                latents = next(steps).latents
+            show(number, f"seed {seed}")
+    return dataset.to_frames(studio.backbone.decode(latents))

@@ -66,7 +66,12 @@ def card_for(model: str) -> ModelCard:
 
 def new(
     name: options.ProjectName,
-    clips: Annotated[list[str], typer.Argument(metavar="CLIPS...", help="Videos of the motion.", show_default=False)],
+    clips: Annotated[
+        list[str], typer.Argument(metavar="CLIPS...", help="Videos of the motion, or pictures.", show_default=False)
+    ],
+    appearance: Annotated[
+        bool, typer.Option("--appearance", help="Teach a look, from pictures or clips, and not a motion.")
+    ] = False,
     caption: Annotated[
         str | None, typer.Option(help="What happens in the clips, one plain sentence.", show_default="from NAME")
     ] = None,
@@ -79,18 +84,28 @@ def new(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")] = False,
     dry_run: options.DryRun = False,
 ) -> int:
-    """Make a project out of a few clips of one motion.
+    """Make a project out of a few clips of one motion, or out of pictures of one look.
 
     \b
     mdctl new golf ./clips/*.mp4
     mdctl new golf swing.mov --caption "a person is playing golf" --trim 0:01-0:03
+    mdctl new terracotta ./photos/*.jpg --appearance --caption "a terracotta warrior"
     """
     check_name(name)
     width, height = parse_size(size) if size else (None, None)
     flags = {"frames": frames, "fps": fps, "width": width, "height": height}
     own = resolve(ClipSettings, "clips", layers("clips", None, template, flags))
     made = make_project(
-        name, clips, own, caption=caption, trim=trim, model=model, template=template, strict=strict, dry_run=dry_run
+        name,
+        clips,
+        own,
+        kind="appearance" if appearance else None,
+        caption=caption,
+        trim=trim,
+        model=model,
+        template=template,
+        strict=strict,
+        dry_run=dry_run,
     )
     paths = [str(made.project.folder)] if made.project and (face().manners.quiet or face().manners.json) else []
     face().result(paths, {"status": made.status, "failed": [found.name for found in made.left_out]})
@@ -115,18 +130,24 @@ def make_project(
     patterns: Sequence[str],
     own: ClipSettings,
     *,
+    kind: str | None = None,
     caption: str | None = None,
     trim: str | None = None,
     model: str | None = None,
     template: str | None = None,
     strict: bool = False,
     dry_run: bool = False,
+    inside: Path | None = None,
 ) -> Made:
-    """Look at the clips, tell of each what will be used, and make a project of those that can be."""
+    """Look at the clips, tell of each what will be used, and make a project of those that can be.
+
+    A `kind` of None is a motion, or where only pictures are given an appearance.
+    """
     card = card_for(model or "auto")
     shape = shaped(own, card)
     paths, window = _chosen(patterns, trim)
-    looks = _look(paths, shape, window, strict)
+    kind = kind or _kind(paths)
+    looks = _look(paths, shape, window, strict, kind)
     kept = _told(looks, shape)
     left_out = [found for found in looks if found.status == "left_out"]
     if not kept:
@@ -138,24 +159,36 @@ def make_project(
     if _already(name, kept):
         face().done(f"All of these clips are in '{name}' already; nothing was changed.", [f"mdctl train {name}"])
         return Made("nothing_to_do", Project.find(name))
-    sentence = _caption(name, caption)
+    sentence = _caption(name, caption, kind)
+    pictures = all(found.source and found.source.still for found in kept)
+    number = f"{len(kept)} {'picture' if pictures else 'clip'}{'s' * (len(kept) != 1)}"
     if dry_run:
-        face().done(f"Motion '{name}' would be made of {len(kept)} clips: \"{sentence}\".")
+        face().done(f"{kind.capitalize()} '{name}' would be made of {number}: \"{sentence}\".")
         return Made("nothing_to_do", None, left_out)
     clips = [new_clip(found, window) for found in kept]
     table = {"clips": to_table(own)} if to_table(own) else {}
     base = "auto" if model in (None, "auto") else card.name
-    project = Project.create(name, caption=sentence, clips=clips, table=table, model=base, template=template)
+    project = Project.create(
+        name, kind=kind, caption=sentence, clips=clips, table=table, model=base, template=template, inside=inside
+    )
     if left_out:
         why = "; ".join(f"{found.name}: {', '.join(found.reasons)}" for found in left_out)
         face().warn(f"{len(left_out)} clip{'s' * (len(left_out) != 1)} left out: {why}.")
     megabytes = sum(clip.size_bytes for clip in clips) / 1e6
     face().done(
-        f"Created motion '{name}': {len(clips)} clip{'s' * (len(clips) != 1)}, {megabytes:.1f} MB copied, "
-        f'originals untouched. Caption: "{sentence}".',
+        f"Created {kind} '{name}': {number}, {megabytes:.1f} MB copied, originals untouched. Caption: \"{sentence}\".",
         [f"mdctl train {name}"],
     )
     return Made("partial" if left_out else "done", project, left_out)
+
+
+def _kind(paths: Sequence[Path]) -> str:
+    from mdctl.media import clips as media
+
+    if not all(media.is_picture(path) for path in paths):
+        return "motion"
+    face().say("Only pictures: this teaches an appearance, not a motion.")
+    return "appearance"
 
 
 def _chosen(patterns: Sequence[str], trim: str | None) -> tuple[list[Path], tuple[float, float] | None]:
@@ -197,15 +230,20 @@ def shaped(own: ClipSettings, card: ModelCard) -> Shape:
     )
 
 
-def _look(paths: Sequence[Path], shape: Shape, window: tuple[float, float] | None, strict: bool) -> "list[Look]":
+def _look(
+    paths: Sequence[Path], shape: Shape, window: tuple[float, float] | None, strict: bool, kind: str
+) -> "list[Look]":
     from mdctl.media import clips as media
 
     looks = []
     with face().progress("checking clips", len(paths)) as show:
         for done, path in enumerate(paths, 1):
-            found = media.look(
-                path, num_frames=shape.frames, fps=shape.fps, width=shape.width, height=shape.height, trim=window
-            )
+            if kind == "appearance" and media.is_picture(path):
+                found = media.look_at_picture(path)
+            else:
+                found = media.look(
+                    path, num_frames=shape.frames, fps=shape.fps, width=shape.width, height=shape.height, trim=window
+                )
             show(done, "")
             if strict and found.status == "left_out":
                 raise BadInput(
@@ -223,14 +261,16 @@ def _used(found: "Look") -> dict[str, object]:
 
 def _row(number: int, found: "Look", same: int, num_frames: int) -> list[str]:
     source = found.source
-    length = f"{int(source.duration_s // 60)}:{source.duration_s % 60:04.1f}" if source else ""
-    rate = "variable" if source and source.variable_rate else f"{source.fps:.5g} fps" if source else ""
+    moving = source if source and not source.still else None
+    length = f"{int(moving.duration_s // 60)}:{moving.duration_s % 60:04.1f}" if moving else ""
+    rate = "variable" if moving and moving.variable_rate else f"{moving.fps:.5g} fps" if moving else ""
     what = f"{source.width}x{source.height}  {rate}" if source else ""
     if same != number:
         return [str(number), found.name, length, what, f"same content as {same}", "skipped"]
     if found.status == "left_out":
         return [str(number), found.name, length, what, ", ".join(found.reasons), "left out"]
-    used = f"{num_frames} frames, {found.start_s:.1f}-{found.end_s:.1f} s"
+    still = source is not None and source.still
+    used = "the picture" if still else f"{num_frames} frames, {found.start_s:.1f}-{found.end_s:.1f} s"
     if found.reasons:
         used += f"; {', '.join(found.reasons)}"
     return [str(number), found.name, length, what, used, "ok, adjusted" if found.status == "adjusted" else "ok"]
@@ -248,11 +288,13 @@ def _already(name: str, kept: "Sequence[Look]") -> bool:
     )
 
 
-def _caption(name: str, given: str | None) -> str:
+def _caption(name: str, given: str | None, kind: str) -> str:
     words = name.replace("_", " ").replace("-", " ")
     guess = f"a person is {words}" if words.split()[0].endswith("ing") else f"a person is doing {words}"
+    if kind == "appearance":
+        guess = f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
     if given is None and face().interactive:
-        given = face().ask("What happens in the clips?", guess)
+        given = face().ask("What do they show?" if kind == "appearance" else "What happens in the clips?", guess)
     elif given is None:
         face().say(f'Caption: "{guess}" (guessed from the name; --caption says it better)')
         given = guess

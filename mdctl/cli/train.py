@@ -158,13 +158,16 @@ def resolved(project: Project, flags: Mapping[str, Any], template: str | None, m
     card, folder = weights.find(model or project.record.model)
     clips = shaped(resolve(ClipSettings, "clips", layers("clips", project, template, {})), card)
     asked = resolve(TrainSettings, "train", layers("train", project, template, flags, card.name))
-    one = len(project.clips) == 1
+    one, look = len(project.clips) == 1, project.record.kind == "appearance"
+    usual = (300 if one else 1000) if look else (300 if (clips.frames or 0) > LONG_CLIP else 150) if one else 500
     settings = replace(
         asked,
-        steps=asked.steps or ((300 if (clips.frames or 0) > LONG_CLIP else 150) if one else 500),
+        steps=asked.steps or usual,
         weight_decay=asked.weight_decay if asked.weight_decay is not None else (1e-2 if one else 1e-4),
+        shared_spatial=asked.shared_spatial or look,
     )
     return {
+        "learns": project.record.kind,
         "template": template or project.record.template,
         "model": {"name": card.name, "folder": str(folder), "fingerprint": weights.fingerprint(folder)},
         "clips": to_table(clips),
@@ -176,6 +179,7 @@ def resolved(project: Project, flags: Mapping[str, Any], template: str | None, m
                 "name": clip.name,
                 "caption": clip.caption or project.record.caption,
                 **({"trim": list(clip.trim)} if clip.trim else {}),
+                **({"picture": True} if clip.picture else {}),
             }
             for clip in project.clips
         ],

@@ -232,7 +232,8 @@ def encode(backbone: Backbone, motion: str, case: str, design: Design) -> Sample
 def learn(backbone: Backbone, cell: Cell, design: Design) -> Iterator[training.TrainState]:
     """Train the adapters of a cell in this backbone; gives the state after every step."""
     settings = _settings(cell, design)
-    state = training.begin(backbone, CLIPS[cell.case], settings, METHODS[cell.method].coupled)
+    learns: training.Learns = "coupled" if METHODS[cell.method].coupled else "motion"
+    state = training.begin(backbone, CLIPS[cell.case], settings, learns)
     samples = encode(backbone, cell.motion, cell.case, design)
     for _ in training.train(backbone, state, samples, settings):
         yield state

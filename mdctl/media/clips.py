@@ -72,6 +72,29 @@ class Look:
     """Digest of the original file, empty when it could not be read."""
 
 
+def look_at_picture(path: Path) -> Look:
+    """Examine a picture whose look is wanted; what is wrong with it becomes a reason. Raises as `look` does."""
+    seen = Look(path, path.name, "left_out", ())
+    try:
+        source = probed(path)
+        if not source.still:
+            return replace(seen, source=source, reasons=("a video, not a picture",), hint="give a picture")
+        cut(path, start_s=0.0, fps=1.0, num_frames=1, width=16, height=16, source=source)  # whether it can be read
+        adjusted = tuple(_adjustments(source))
+        status: Status = "adjusted" if adjusted else "ok"
+        return replace(seen, status=status, reasons=adjusted, source=source, available_frames=1, sha256=digest(path))
+    except (BadInput, Refused) as error:
+        return replace(seen, reasons=(error.why or error.what,))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file holds one picture and no video; what cannot be read is none."""
+    try:
+        return probed(path).still
+    except (BadInput, Refused):
+        return False
+
+
 def look(
     path: Path,
     *,
@@ -97,7 +120,8 @@ def look(
         source = probed(path)
         seen = replace(seen, source=source, end_s=source.duration_s, sha256=digest(path))
         if source.still:
-            return replace(seen, reasons=("a picture, not a video",), hint="give a video of the motion")
+            hint = "give a video of the motion; --appearance teaches a look from pictures"
+            return replace(seen, reasons=("a picture, not a video",), hint=hint)
         if trim and trim[0] >= source.duration_s:
             return replace(seen, reasons=(f"shorter than its trim: it ends after {source.duration_s:.1f} s",))
         length_s = num_frames / fps

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from mdctl.motion.schedule import Schedule
+
+Latents: TypeAlias = Tensor
+"""What a video is before it is decoded, b c f h w."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ class Sample:
     prompt_embeds: Tensor
     """1 s d"""
 
+    mirrored: Posterior | None = None
+    """The same seen in a mirror, where training asks for it."""
+
 
 class Samples:
     """Encoded clips in a seeded order without end: every clip once an epoch."""
@@ -67,6 +70,19 @@ def unpack(file: bytes) -> Posterior:
     """What `pack` made."""
     tensors = load_tensors(file)
     return Posterior(tensors["mean"], tensors["std"])
+
+
+def pack_noise(noise: Tensor) -> bytes:
+    """The noise of an inverted clip as a file."""
+    return save_tensors({"noise": noise.float().cpu().contiguous()})
+
+
+def unpack_noise(file: bytes) -> Tensor | None:
+    """What `pack_noise` made, None where the file is damaged."""
+    try:
+        return load_tensors(file)["noise"]
+    except (SafetensorError, KeyError):
+        return None
 
 
 def encode(backbone: Backbone, decode: Callable[[], Frames], cached: bytes | None) -> tuple[Posterior, bytes]:

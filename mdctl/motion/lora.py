@@ -1,12 +1,12 @@
 """Named low-rank adapters in a frozen network: the only file that knows peft.
 
-`temporal` learns the motion, `spatial_000`, `spatial_001`, … each the look of one clip. `coupled`, in the
-layers of both, is what the paper compares itself with.
+`temporal` learns the motion, `spatial_000`, `spatial_001`, … each the look of one clip; more motions beside one another
+are `temporal_001`, … `coupled`, in the layers of both, is what the paper compares itself with.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -29,6 +29,16 @@ TEMPORAL, SPATIAL, COUPLED = "temporal", "spatial", "coupled"
 def spatial_name(clip: int) -> str:
     """The name of the adapter that holds the look of this clip."""
     return f"{SPATIAL}_{clip:03d}"
+
+
+def temporal_name(place: int) -> str:
+    """The name of the adapter that holds one of several motions."""
+    return f"{TEMPORAL}_{place:03d}" if place else TEMPORAL
+
+
+def kind_of(name: str) -> str:
+    """What an adapter of this name is written as: `temporal`, or `spatial` for all others."""
+    return TEMPORAL if name.partition("_")[0] == TEMPORAL else SPATIAL
 
 
 @dataclass(frozen=True)
@@ -65,13 +75,11 @@ class Branch(NamedTuple):
 class Adapters:
     """Adapters laid into a network, none of which speaks until it is asked to."""
 
-    def __init__(
-        self, network: nn.Module, layers: Layers, names: Sequence[str], rank: int, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, network: nn.Module, layers: Layers, ranks: Mapping[str, int], dropout: float = 0.0) -> None:
         self.layers = layers
-        self.rank = rank
-        self.names = tuple(names)
-        first, *others = names
+        self.ranks = dict(ranks)
+        self.names = tuple(ranks)
+        first, *others = self.names
         self.model = PeftModel(network, self._config(first, dropout), adapter_name=first)
         for name in others:
             self.model.add_adapter(name, self._config(name, dropout))
@@ -83,14 +91,14 @@ class Adapters:
                 for place, layer in lora.items()
                 if name in layer.lora_A
             )
-            for name in names
+            for name in self.names
         }
         self._switch({}, frozenset())
 
     def _config(self, name: str, dropout: float) -> LoraConfig:
         return LoraConfig(
-            r=self.rank,
-            lora_alpha=self.rank,
+            r=self.ranks[name],
+            lora_alpha=self.ranks[name],
             lora_dropout=dropout,
             init_lora_weights="gaussian",
             target_modules=self.pattern(name),
@@ -100,14 +108,14 @@ class Adapters:
         """The pattern of the layers that this adapter is laid into."""
         if name == COUPLED:
             return f"(?:{self.layers.spatial})|(?:{self.layers.temporal})"
-        return self.layers.temporal if name == TEMPORAL else self.layers.spatial
+        return self.layers.temporal if kind_of(name) == TEMPORAL else self.layers.spatial
 
     def draw(self, seed: int) -> None:
         """Give every branch its first weights, A from N(0, 1/r²) and B zero, as a function of seed and name alone."""
         for name in self.names:
             for place, branch in enumerate(self._branches[name]):
                 chance = generator(seed, f"init/{name}", place)
-                branch.a.data.copy_(torch.randn(branch.a.shape, generator=chance) / self.rank)
+                branch.a.data.copy_(torch.randn(branch.a.shape, generator=chance) / self.ranks[name])
                 branch.b.data.zero_()
 
     @contextmanager
@@ -154,8 +162,7 @@ class Adapters:
 
     def file(self, name: str, base: str, objective: str = "ad") -> bytes:
         """One adapter as a safetensors file that says what it is; equal weights give equal bytes."""
-        kind = TEMPORAL if name == TEMPORAL else SPATIAL
-        card = AdapterCard(kind, self.rank, base, self.pattern(name), objective)
+        card = AdapterCard(kind_of(name), self.ranks[name], base, self.pattern(name), objective)
         return save_tensors(self.tensors(name), {"mdctl": json.dumps(asdict(card), sort_keys=True)})
 
     def load(self, name: str, file: bytes, where: str) -> None:
@@ -179,6 +186,21 @@ class Adapters:
             )
         for key, weight in wanted.items():
             weight.data.copy_(tensors[key])
+
+
+def misfits(file: bytes, where: str, network: nn.Module) -> list[str]:
+    """What in a weight file has no place in a network, which may be one without weights."""
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    found = []
+    for key, tensor in read_tensors(file, where).items():
+        layer, _, half = key.partition(".lora_")
+        if layer not in layers:
+            found.append(f"there is no {layer}")
+        elif half == "A.weight" and tensor.shape[1] != layers[layer].in_features:
+            found.append(f"{layer} takes {layers[layer].in_features} and not {tensor.shape[1]}")
+        elif half == "B.weight" and tensor.shape[0] != layers[layer].out_features:
+            found.append(f"{layer} gives {layers[layer].out_features} and not {tensor.shape[0]}")
+    return found
 
 
 def read_tensors(file: bytes, where: str) -> dict[str, Tensor]:

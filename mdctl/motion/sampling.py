@@ -1,10 +1,12 @@
 """From noise to a video: the denoising loop, one record a step."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mdctl.errors import Refused
 from mdctl.motion.backbone import Backbone
@@ -53,6 +55,18 @@ def invert(backbone: Backbone, latents: Tensor, prompt_embeds: Tensor, steps: in
         prediction = backbone.predict(latents, as_timesteps(timestep, len(latents), backbone.device), prompt_embeds)
         latents = backbone.schedule.step_forth(prediction, timestep, latents)
         yield SampleStep(number, steps, latents)
+
+
+def follow(inverted: Tensor, noise: Tensor, share: float) -> Tensor:  # b c f h w, b c f h' w' → as noise
+    """The paper's noise prior (section 3.4): so large a share of the start is a clip's own noise, the rest is free.
+
+    Where the sizes differ, the clip's noise is resized frame by frame. With a share of 0 it is `noise`, bit for bit.
+    """
+    if not share:
+        return noise
+    if inverted.shape[-2:] != noise.shape[-2:]:
+        inverted = functional.interpolate(inverted, size=noise.shape[2:], mode="trilinear", align_corners=False)
+    return math.sqrt(share) * inverted + math.sqrt(1 - share) * noise
 
 
 @torch.no_grad()

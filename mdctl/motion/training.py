@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -12,7 +13,7 @@ from mdctl.errors import Diverged, Refused
 from mdctl.motion import noise
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import Samples
-from mdctl.motion.lora import COUPLED, TEMPORAL, Adapters, read_tensors, spatial_name
+from mdctl.motion.lora import COUPLED, SPATIAL, TEMPORAL, Adapters, read_tensors, spatial_name
 from mdctl.motion.objective import spatial_loss, temporal_loss
 from mdctl.motion.schedule import as_timesteps
 from mdctl.settings import TrainSettings
@@ -28,7 +29,7 @@ class TrainStep:
     number: int
     of: int
     temporal_loss: float | None
-    """Loss of the motion, None while only looks are learned; NaN or infinite where the step broke down."""
+    """Loss of the motion, None where only looks are learned; NaN or infinite where the step broke down."""
 
     spatial_loss: float | None
     """Loss of the look, None in a masked step."""
@@ -87,16 +88,19 @@ def _damaged(where: str, why: str) -> Refused:
     return Refused(f"{where} is damaged.", why=why, fix="use an earlier save")
 
 
-def begin(backbone: Backbone, num_clips: int, settings: TrainSettings, coupled: bool = False) -> TrainState:
-    """Fresh adapters in the backbone, and an optimizer for each; rank and weight decay have to be resolved.
+Learns = Literal["motion", "appearance", "coupled"]
+"""What a run learns: a motion beside the looks of its clips, one look alone, or both in one as the paper's baseline."""
 
-    `coupled` begins the paper's baseline instead, one adapter in the layers of both paths.
-    """
+
+def begin(backbone: Backbone, num_clips: int, settings: TrainSettings, learns: Learns = "motion") -> TrainState:
+    """Fresh adapters in the backbone, and an optimizer for each; rank and weight decay have to be resolved."""
     assert settings.rank is not None
     assert settings.weight_decay is not None
-    spatial = 1 if settings.shared_spatial else num_clips
-    names = [COUPLED] if coupled else [TEMPORAL, *(spatial_name(clip) for clip in range(spatial))]
-    adapters = Adapters(backbone.network, backbone.layers, names, settings.rank, settings.dropout)
+    looks = 1 if settings.shared_spatial or learns == "appearance" else num_clips
+    names = [COUPLED] if learns == "coupled" else [spatial_name(clip) for clip in range(looks)]
+    if learns == "motion":
+        names.insert(0, TEMPORAL)
+    adapters = Adapters(backbone.network, backbone.layers, dict.fromkeys(names, settings.rank), settings.dropout)
     adapters.draw(settings.seed)
     optimizers = {
         name: torch.optim.AdamW(
@@ -152,8 +156,10 @@ class _Drawn:
 def _draw(backbone: Backbone, samples: Samples, settings: TrainSettings, number: int) -> _Drawn:
     seed, schedule, device = settings.seed, backbone.schedule, backbone.device
     clip, example = samples.at(number)
-    shape = tuple(example.posterior.mean.shape)
-    latents = example.posterior.draw(noise.normal(seed, "vae", number, shape)).to(device)
+    flipped = example.mirrored if noise.uniform(seed, "flip", number) < settings.flip else None
+    posterior = flipped or example.posterior
+    shape = tuple(posterior.mean.shape)
+    latents = posterior.draw(noise.normal(seed, "vae", number, shape)).to(device)
     drawn = noise.normal(seed, "noise", number, shape).to(device)
     moment = timestep(noise.uniform(seed, "timestep", number), schedule.num_timesteps, settings.timestep_shift)
     timesteps = as_timesteps(moment, shape[0], device)
@@ -176,8 +182,9 @@ def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: Tr
     if COUPLED in state.adapters.names:
         return _learn_coupled(backbone, state, settings, number, drawn)
     noisy_latents, timesteps, target, embeds = drawn.noisy_latents, drawn.timesteps, drawn.target, drawn.embeds
-    frame, spatial = drawn.frame, spatial_name(0 if settings.shared_spatial else drawn.clip)
-    alone = number <= settings.spatial_first * (settings.steps or 0)
+    looks = [name for name in state.adapters.names if name.startswith(SPATIAL)]
+    frame, spatial = drawn.frame, looks[drawn.clip % len(looks)]
+    alone = TEMPORAL not in state.adapters.names or number <= settings.spatial_first * (settings.steps or 0)
     masked = drawn.masked and not alone
 
     look: Tensor | None = None

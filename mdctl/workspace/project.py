@@ -236,6 +236,18 @@ class Project:
         records.write_clips(self.folder, _gathered(self.folder / "clips", clips))
         self._forget()
 
+    def copy(self, name: str) -> "Project":
+        """The same once more under another name, with clips, runs and videos; `UsageFault` when the name is taken."""
+        folder = locations.projects() / check_name(name)
+        with locks.writer(folder, "new"):
+            if taken := _taken(name):
+                raise _exists(name, taken)
+            with atomic.folder(folder) as stage:
+                for path in sorted(self.folder.rglob("*")):
+                    if path.is_file() and ".locks" not in path.parts and not path.name.startswith(".tmp-"):
+                        atomic.copy(path, stage / path.relative_to(self.folder))
+        return Project(folder)
+
     def discard(self) -> Path:
         """Move it to the trash and tell where it lies there; it must be locked."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

@@ -118,6 +118,11 @@ class ClipRecord:
     duration_s: float
     """Its length in time; 0 for a picture."""
 
+    @property
+    def picture(self) -> bool:
+        """Whether it is a single picture."""
+        return self.duration_s == 0
+
 
 @dataclass(frozen=True)
 class NewClip:

@@ -57,20 +57,23 @@ def test_the_sidecar_makes_it_again(mdctl: Mdctl, golf: Project, run: Run, model
     flags = ("--strength", "0.5", "--guidance", "3", "--negative", "blue", *FAST)
     first = mdctl("gen", "golf", "a red square", *flags, "-q").lines[0]
     told = sidecar(first)
-    assert (told["prompt"], told["project"], told["run"], told["save"]) == ("a red square", "golf", run.id, 6)
+    (voice,) = told["voices"]
+    assert (told["prompt"], told["project"], voice["project"]) == ("a red square", "golf", "golf")
+    assert (voice["run"], voice["save"], voice["strength"]) == (run.id, 6, 0.5)
     assert told["model"] == {"name": str(model), "fingerprint": run.settings["model"]["fingerprint"]}
-    assert told["weights_sha256"] == run.saves()[-1].manifest["temporal.safetensors"].sha256
+    assert voice["sha256"] == run.saves()[-1].manifest["temporal.safetensors"].sha256
     assert told["precision"] == "fp32"
     assert (told["device"], told["threads"]) == ("cpu, 1 threads", 1)
     assert {"mdctl", "torch", "diffusers", "transformers", "peft", "id", "created"} <= set(told)
     assert told["video"] == Path(first).name
     settings = told["settings"]
     assert settings == {
-        "steps": 1, "guidance": 3.0, "strength": 0.5, "negative": "blue",
+        "steps": 1, "guidance": 3.0, "strength": 0.5, "appearance_strength": 0, "follow": 0, "clip": 1,
+        "negative": "blue",
         "frames": 4, "fps": 8, "width": 32, "height": 32, "precision": "auto",
     }  # fmt: skip
     again = [
-        *("gen", told["project"], told["prompt"], "--seed", str(told["seed"]), "--checkpoint", str(told["save"])),
+        *("gen", told["project"], told["prompt"], "--seed", str(told["seed"]), "--checkpoint", str(voice["save"])),
         *("--steps", str(settings["steps"]), "--guidance", str(settings["guidance"])),
         *("--strength", str(settings["strength"]), "--negative", settings["negative"]),
         *("--frames", str(settings["frames"]), "--fps", str(settings["fps"])),

@@ -37,7 +37,7 @@ def test_a_newer_run_without_a_save(mdctl: Mdctl, golf: Project, run: Run) -> No
     (newer.folder / "ckpt" / ".tmp-1").mkdir()
     said = mdctl("gen", "golf", "a red square", *FAST, "-q")
     assert said.code == 0, said.err
-    assert sidecar(said.lines[0])["run"] == run.id
+    assert sidecar(said.lines[0])["voices"][0]["run"] == run.id
 
 
 def test_a_damaged_save_is_passed_over(mdctl: Mdctl, golf: Project, run: Run) -> None:
@@ -48,7 +48,7 @@ def test_a_damaged_save_is_passed_over(mdctl: Mdctl, golf: Project, run: Run) ->
     said = mdctl("gen", "golf", "a red square", *FAST)
     assert said.code == 0
     assert "step 6 is damaged" in said.err
-    assert sidecar(said.lines[0])["save"] == 4
+    assert sidecar(said.lines[0])["voices"][0]["save"] == 4
 
 
 def test_an_adapter_without_effect(mdctl: Mdctl, golf: Project, run: Run) -> None:

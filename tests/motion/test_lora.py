@@ -27,14 +27,14 @@ def large() -> Adapters:
     """One adapter of each kind in a U-Net of ZeroScope's size, which holds shapes and no numbers."""
     with torch.device("meta"):
         unet = UNet3DConditionModel()
-    return Adapters(unet, LAYERS, NAMES[:2], rank=32)
+    return Adapters(unet, LAYERS, dict.fromkeys(NAMES[:2], 32))
 
 
 @pytest.fixture(scope="module")
 def laid(tiny_model: Path) -> tuple[Backbone, Adapters]:
     """A tiny model with three adapters in it; loading and speaking leave it as it was."""
     backbone = families.load(tiny_model, torch.device("cpu"), torch.float32)
-    return backbone, Adapters(backbone.network, backbone.layers, NAMES, rank=2)
+    return backbone, Adapters(backbone.network, backbone.layers, dict.fromkeys(NAMES, 2))
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_first_weights_are_the_official_ones(adapters: Adapters) -> None:
     """A is drawn from N(0, 1/r²) by seed and name, B is zero."""
     a = torch.cat([weight.ravel() for weight in adapters.parameters(TEMPORAL)[::2]])
     assert abs(a.mean().item()) < 0.02
-    assert abs(a.std().item() - 1 / adapters.rank) < 0.02
+    assert abs(a.std().item() - 1 / adapters.ranks[TEMPORAL]) < 0.02
     assert not any(weight.any() for weight in adapters.parameters(TEMPORAL)[1::2])
     files = [adapters.file(name, "base") for name in NAMES]
     adapters.draw(seed=0)
@@ -227,7 +227,7 @@ def test_first_weights_are_the_official_ones(adapters: Adapters) -> None:
 def test_adapters_of_a_half_precision_model_stay_in_float32(tiny_model: Path) -> None:
     """The base model may be bf16; what learns is fp32, and strength 0 still changes nothing."""
     backbone = families.load(tiny_model, torch.device("cpu"), torch.bfloat16)
-    adapters = Adapters(backbone.network, backbone.layers, NAMES[:2], rank=2)
+    adapters = Adapters(backbone.network, backbone.layers, dict.fromkeys(NAMES[:2], 2))
     adapters.draw(seed=0)
     assert {weight.dtype for name in adapters.names for weight in adapters.parameters(name)} == {torch.float32}
     for weight in adapters.parameters(TEMPORAL):

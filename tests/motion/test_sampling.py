@@ -19,7 +19,7 @@ from mdctl.motion.sampling import first_noise, invert, require_effect, sample
 def laid(tiny_model: Path) -> tuple[Backbone, Adapters]:
     """A tiny model with a temporal adapter in it."""
     backbone = families.load(tiny_model, torch.device("cpu"), torch.float32)
-    return backbone, Adapters(backbone.network, backbone.layers, [TEMPORAL, "spatial_000"], rank=2)
+    return backbone, Adapters(backbone.network, backbone.layers, dict.fromkeys([TEMPORAL, "spatial_000"], 2))
 
 
 @pytest.fixture

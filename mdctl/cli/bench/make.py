@@ -4,17 +4,18 @@ import gc
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdctl.cli import learning, rendering, start, train
+from mdctl.cli import learning, rendering, start, train, voices
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import face
-from mdctl.cli.generate import discard, settled
 from mdctl.cli.signals import Stopped
+from mdctl.cli.videos import discard, settled
 from mdctl.errors import BadInput, MdctlError
 from mdctl.settings import ClipSettings, SampleSettings, to_table
+from mdctl.strength import Strength
 from mdctl.text import safe, slug
 from mdctl.workspace import atomic
 from mdctl.workspace.project import Project
@@ -164,7 +165,7 @@ def cells(plan: Plan, projects: Mapping[str, Project]) -> list[Cell]:
             flags = {**plan.train, **method.changes, "seed": train_seed}
             trained = train.resolved(project, flags, plan.template, plan.model)
             asked = resolve(SampleSettings, "gen", layers("gen", project, plan.template, plan.gen))
-            gen = settled(asked, trained)
+            gen = settled(replace(asked, follow=0.0), trained)  # all methods start from the same free noise
             train_key = _train_key(trained, method.coupled) if method.trained else None
             about = {"version": campaign.VERSION, "train": train_key, "base": trained["model"]["fingerprint"],
                      "gen": to_table(gen)}  # fmt: skip
@@ -239,7 +240,8 @@ def _trained(plan: Plan, cell: Cell) -> tuple[rendering.Studio, str]:
     try:
         with project.locked("train"):
             run = next((run for run in reversed(project.runs()) if run.settings.get("key") == cell.train_key), None)
-            about = {"key": cell.train_key, "method": cell.method, "coupled": fidelity.METHODS[cell.method].coupled}
+            learns = "coupled" if fidelity.METHODS[cell.method].coupled else "motion"
+            about = {"key": cell.train_key, "method": cell.method, "learns": learns}
             run = run or Run.create(project, {**cell.trained, **about})
             if not run.finished:
                 face().say(f"training {cell.label}")
@@ -248,7 +250,8 @@ def _trained(plan: Plan, cell: Cell) -> tuple[rendering.Studio, str]:
                     raise Stopped(end.exit_code - 128)
             save = run.latest()
             assert save is not None, "a run that is finished has a save"
-        studio = rendering.load(project, run, save, cell.gen, plan.device, plan.threads)
+        voice = voices.own(run, save, Strength.parse(cell.gen.strength))
+        studio = rendering.load([voice], cell.gen.precision, plan.device, plan.threads)
     except MdctlError as fault:
         # The project lies in the campaign's home, and its commands are true there.
         home = f"mdctl --home {start.quoted(str(plan.work))} "

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from mdctl.errors import BadInput, Refused
 from mdctl.motion.backbone import Backbone
@@ -27,6 +28,12 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
             why=next(iter(str(fault).splitlines()), type(fault).__name__),
             fix="get the model again, or name another folder with --model",
         ) from fault
+
+
+def blueprint(folder: Path) -> nn.Module:
+    """The network of the model in this folder without its weights: names and shapes alone."""
+    network: nn.Module = UNet3D.blueprint(_described(folder, "unet/config.json"))
+    return network
 
 
 def _check(folder: Path) -> None:

@@ -68,6 +68,13 @@ class UNet3D:
             Schedule.load(folder / "scheduler"),
         )
 
+    @staticmethod
+    def blueprint(description: dict[str, Any]) -> UNet3DConditionModel:
+        """The U-Net that a configuration describes, on the meta device: all names and shapes, and no weights."""
+        with torch.device("meta"):
+            unet: UNet3DConditionModel = UNet3DConditionModel.from_config(description)
+        return unet
+
     def latent_shape(self, num_frames: int, width: int, height: int) -> tuple[int, ...]:
         """Shape b c f h w of the latents of one clip."""
         shrink = 2 ** (len(self.vae.config.block_out_channels) - 1)

@@ -100,7 +100,7 @@ def gradients(
     backbone: Backbone, frames: int, learning: str, speaking: dict[str, float], inputs: Inputs
 ) -> list[Tensor]:
     """Prediction and gradients of one adapter, dropout at work."""
-    adapters = Adapters(backbone.network, backbone.layers, [TEMPORAL, "spatial_000"], rank=2, dropout=0.3)
+    adapters = Adapters(backbone.network, backbone.layers, dict.fromkeys([TEMPORAL, "spatial_000"], 2), dropout=0.3)
     adapters.draw(seed=0)
     for name in adapters.names:
         for weight in adapters.parameters(name)[1::2]:

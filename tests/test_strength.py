@@ -1,0 +1,53 @@
+"""A strength is a number, or a course over the denoising steps."""
+
+import pytest
+
+from mdctl.errors import BadInput
+from mdctl.strength import Strength
+
+
+@pytest.mark.parametrize("given", [0.7, "0.7", " 0.7 ", "0.7@0-1"])
+def test_a_number_holds_throughout(given: float | str) -> None:
+    """However it is written, it is the same strength in every step."""
+    strength = Strength.parse(given)
+    assert {strength.at(step, 30) for step in range(1, 31)} == {0.7}
+    assert (strength.constant, strength.highest, strength.plain(), str(strength)) == (0.7, 0.7, 0.7, "0.7")
+
+
+def test_a_schedule_holds_part_by_part() -> None:
+    """0 is pure noise, which the first steps leave; where nothing is said, the adapter is silent."""
+    strength = Strength.parse("0.3@0.5-0.8 + 1.0@0-0.5")
+    assert [strength.at(step, 10) for step in range(1, 11)] == [1.0] * 5 + [0.3] * 3 + [0.0] * 2
+    assert (strength.constant, strength.highest) == (None, 1.0)
+    assert strength.plain() == "1@0-0.5+0.3@0.5-0.8"
+    assert Strength.parse(strength.plain()) == strength
+    assert strength.times(0.5).plain() == "0.5@0-0.5+0.15@0.5-0.8"
+
+
+def test_one_step_gets_the_middle() -> None:
+    """With a single step, what holds half-way counts."""
+    assert Strength.parse("1@0-0.4+0.2@0.4-1").at(1, 1) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("loud", "no number"),
+        ("", "no number"),
+        ("nan", "from 0 to 10"),
+        ("-0.1", "from 0 to 10"),
+        ("11", "from 0 to 10"),
+        ("1@0-0.5+", "no number"),
+        ("1@0.5", "no number"),
+        ("1@0-0.6+0.5@0.5-1", "two strengths hold from 0.5 to 0.6"),
+        ("1@0.5-0.5", "no part of the way"),
+        ("1@0-1.5", "no part of the way"),
+        ("x@0-1", "no number"),
+    ],
+)
+def test_what_is_no_strength_is_refused(given: str, why: str) -> None:
+    """The reason is named, and both ways to write one are shown."""
+    with pytest.raises(BadInput) as caught:
+        Strength.parse(given)
+    assert why in caught.value.why
+    assert "1.0@0-0.5+0.3@0.5-1" in caught.value.fix[0]
