@@ -296,7 +296,7 @@ def test_into_a_folder(mdctl: Mdctl, golf: Project, tmp_path: Path, monkeypatch:
         (("-o", "DIR/x.mp4", "--format", "gif"), 2, "-o video.mp4"),
         (("-o", "DIR/x.mp4", "--count", "2"), 2, "2 videos do not fit into one file"),
         (("--steps", "0"), 4, "gen.steps = 0"),
-        (("--strength", "11"), 4, "gen.strength = 11"),
+        (("--strength", "11"), 4, "gen.strength = '11'"),
         (("--guidance", "nan"), 4, "gen.guidance = nan"),
         (("--size", "33"), 4, "--size 32x32"),
         (("--frames", "1"), 4, "gen.frames = 1"),
