@@ -319,7 +319,7 @@ def new_clip(found: "Look", window: tuple[float, float] | None, caption: str = "
         width=source.width,
         height=source.height,
         fps=round(source.fps, 4),
-        duration_s=round(source.duration_s, 3),
+        duration_s=0.0 if source.still else round(source.duration_s, 3),
     )
 
 

@@ -23,6 +23,7 @@ from mdctl.text import safe, slug
 from mdctl.workspace import atomic, locations, locks, weights
 
 if TYPE_CHECKING:
+    from mdctl.cli.recipes import Recipe
     from mdctl.media.frames import Frames
     from mdctl.motion.backbone import Latents
 
@@ -118,6 +119,12 @@ def read_target(wanted: str | None, container: Format | None, count: int, force:
     return Target(None, output.absolute(), suffix, force)  # type: ignore[arg-type]
 
 
+def format_of(video: Path) -> Format:
+    """What kind of file a video is, by its name."""
+    known: dict[str, Format] = {".gif": "gif", ".webp": "webp"}
+    return known.get(video.suffix.lower(), "mp4")
+
+
 def settled(asked: SampleSettings, trained: Mapping[str, Any]) -> SampleSettings:
     """Every gap filled: the shape from the settings of the run that was trained, guidance from its base model."""
     shape, clips = trained["clips"], trained["clip"]
@@ -151,8 +158,12 @@ def make(
     target: Target,
     device_name: str,
     threads: int | None = None,
+    again: "Recipe | None" = None,
 ) -> Iterator[Video]:
-    """Load the model and all adapters once, then make and keep one video for each seed."""
+    """Load the model and all adapters once, then make and keep one video for each seed.
+
+    With `again` it is told what is another now than when that video was made.
+    """
     with ExitStack() as held:
         for folder in dict.fromkeys(voice.save.folder for voice in cast.voices):
             held.enter_context(locks.reader(folder))
@@ -161,6 +172,8 @@ def make(
             if unread := studio.backbone.unread(rendering.readable(text)):
                 told = [f"{word} (near: {', '.join(near)})" if near else word for word, near in unread.items()]
                 face().warn(f"the base model does not read these words of the {verb}: {', '.join(told)}.")
+        if again and (differing := again.differences(studio.made_with)):
+            face().warn(f"the same bits cannot be promised: it was made with {', '.join(differing)}.")
         embeds = rendering.embed(studio, prompt, settings.negative)
         rendering.require_effect(studio, embeds, settings, seeds[0], f"save {cast.lead.save.step} of '{cast.name}'")
         followed = _followed(cast, studio, settings) if settings.follow else None

@@ -227,6 +227,7 @@ def _describe_stream(
         tagged=int(first.colorspace) != _UNKNOWN_MATRIX,
         alpha=channels or hidden,
         transparent=hidden or (channels and _sees_through(first)),
+        comment=container.metadata.get("comment", "")[:200],
     )
 
 

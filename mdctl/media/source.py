@@ -95,3 +95,6 @@ class Source:
 
     transparent: bool = False
     """Whether the first picture makes use of it."""
+
+    comment: str = ""
+    """What the container says of itself; text of a stranger."""
