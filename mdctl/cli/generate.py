@@ -1,8 +1,7 @@
 """`gen`: put a learned motion, or a learned look, on whatever the prompt names."""
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +11,9 @@ from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.start import quoted
 from mdctl.errors import BadInput, UsageFault
-from mdctl.settings import SampleSettings, parse_size, to_table
+from mdctl.settings import SampleSettings, to_table
 from mdctl.strength import Strength
+from mdctl.workspace import atomic, locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 from mdctl.workspace.saves import Save
@@ -73,86 +73,118 @@ def gen(
     mdctl gen golf "a robot playing golf" --strength 1.0@0-0.5+0.4@0.5-1 --follow 0.3
     mdctl gen --from last --seed 8
     """
-    width, height = parse_size(size) if size else (None, None)
-    flags = {
-        "steps": steps,
-        "guidance": guidance,
-        "strength": strength,
-        "appearance_strength": appearance_strength,
-        "clip": clip,
-        "follow": follow,
-        "negative": negative,
-        "frames": frames,
-        "fps": fps,
-        "width": width,
-        "height": height,
-        "precision": precision,
-    }
-    if recipe is None and (name is None or prompt is None or check):
-        what = "--check needs --from." if check else "a project and a prompt are needed."
-        raise UsageFault(what, fix=('mdctl gen golf "a monkey playing golf"', "mdctl gen --from VIDEO"))
+    flags = videos.flags(
+        size,
+        steps=steps,
+        guidance=guidance,
+        strength=strength,
+        appearance_strength=appearance_strength,
+        clip=clip,
+        follow=follow,
+        negative=negative,
+        frames=frames,
+        fps=fps,
+        precision=precision,
+    )
     target = videos.read_target(output, container, count, force)
-    if recipe is not None:
-        old = _recipe(recipe, name, checkpoint, template)
-        words = videos.read_prompt(prompt) if prompt is not None else old.prompt
-        asked = resolve(SampleSettings, "gen", [("recipe", to_table(old.settings)), ("flag", _given(flags))])
-        settings = videos.settled(asked, old.voices[0].run.settings)
-        seeds, cast = videos.read_seeds(old.seed if seed is None else seed, count), old.cast(settings)
-        threads = threads or old.threads
+    if recipe is None:
+        wish = _wished(name, prompt, check, flags, template, checkpoint, seed, count)
     else:
-        assert name is not None
-        assert prompt is not None
-        old, words = None, videos.read_prompt(prompt)
-        project = Project.open(name)
-        asked = resolve(SampleSettings, "gen", layers("gen", project, template, flags))
-        run, save = voices.find_save(project, checkpoint)
-        settings, seeds = videos.settled(asked, run.settings), videos.read_seeds(seed, count)
-        cast = cast_of(project, run, save, settings)
-    lead = cast.lead
+        wish = _again(recipe, name, prompt, flags, template, checkpoint, seed, count)
     if dry_run:
-        face().sheet(
-            [("save", f"{lead.run.id}, step {lead.save.step}"), *((k, str(v)) for k, v in to_table(settings).items())],
-            {"run": lead.run.id, "save": lead.save.step, "prompt": words, "settings": to_table(settings)},
-        )
-        return 0
-    if check and old:
-        return _check(old, cast, words, settings, seeds, device, threads)
-    made = videos.make(cast, words, settings, seeds, target, device, threads, old)
-    paths = videos.finished(made, seeds, cast)
-    then = ["mdctl gen --from last     again"]
-    if recipe is None and name:
-        then.append(_stronger(name, words, seeds[0], settings))
-    face().done(f"{count} video{'s' * (count != 1)} of '{cast.name}'.", then)
-    face().result(paths, {"project": cast.name, "run": lead.run.id})
+        return _preview(wish)
+    if check and wish.old:
+        return _check(wish, wish.old, device, threads)
+    made = videos.make(
+        wish.cast, wish.prompt, wish.settings, wish.seeds, target, device, threads or wish.threads, wish.old
+    )
+    paths = videos.finished(made, wish.seeds, wish.cast)
+    then = ["mdctl gen --from last     again", *([] if wish.old else [_stronger(wish)])]
+    face().done(f"{count} video{'s' * (count != 1)} of '{wish.cast.name}'.", then)
+    face().result(paths, {"project": wish.cast.name, "run": wish.cast.lead.run.id})
     return 0
 
 
-def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in flags.items() if value is not None}
+@dataclass(frozen=True)
+class Wish:
+    """What is to be made."""
+
+    cast: videos.Cast
+    prompt: str
+    settings: SampleSettings
+    seeds: range
+    old: recipes.Recipe | None = None
+    """The video that is to be made again."""
+
+    @property
+    def threads(self) -> int | None:
+        """How many the old video was made with."""
+        return self.old.threads if self.old else None
 
 
-def _recipe(word: str, name: str | None, checkpoint: str | None, template: str | None) -> recipes.Recipe:
+def _wished(
+    name: str | None,
+    prompt: str | None,
+    check: bool,
+    flags: Mapping[str, Any],
+    template: str | None,
+    checkpoint: str | None,
+    seed: int | None,
+    count: int,
+) -> Wish:
+    if name is None or prompt is None or check:
+        what = "--check needs --from." if check else "a project and a prompt are needed."
+        raise UsageFault(what, fix=('mdctl gen golf "a monkey playing golf"', "mdctl gen --from VIDEO"))
+    words = videos.read_prompt(prompt)
+    project = Project.open(name)
+    asked = resolve(SampleSettings, "gen", layers("gen", project, template, flags))
+    run, save = voices.find_save(project, checkpoint)
+    settings = videos.settled(asked, run.settings)
+    return Wish(cast_of(project, run, save, settings), words, settings, videos.read_seeds(seed, count))
+
+
+def _again(
+    recipe: str,
+    name: str | None,
+    prompt: str | None,
+    flags: Mapping[str, Any],
+    template: str | None,
+    checkpoint: str | None,
+    seed: int | None,
+    count: int,
+) -> Wish:
     if checkpoint or template:
         raise UsageFault("a recipe says its save and its settings itself.", fix="leave --checkpoint and --template out")
-    if name and word != "last":
-        raise UsageFault("a recipe says its project itself.", fix=f"mdctl gen --from {quoted(word)}")
-    return recipes.read(word, name)
+    if name and recipe != "last":
+        raise UsageFault("a recipe says its project itself.", fix=f"mdctl gen --from {quoted(recipe)}")
+    old = recipes.read(recipe, name)
+    words = videos.read_prompt(prompt) if prompt is not None else old.prompt
+    asked = resolve(SampleSettings, "gen", [("recipe", to_table(old.settings)), ("flag", flags)])
+    settings = videos.settled(asked, old.voices[0].run.settings)
+    return Wish(old.cast(settings), words, settings, videos.read_seeds(old.seed if seed is None else seed, count), old)
 
 
-def _check(
-    old: recipes.Recipe,
-    cast: videos.Cast,
-    prompt: str,
-    settings: SampleSettings,
-    seeds: range,
-    device: str,
-    threads: int | None,
-) -> int:
-    """Make a video again beside nothing, and tell whether it is the same."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = videos.Target(None, Path(folder) / old.video.name, videos.format_of(old.video))
-        (new,) = videos.make(cast, prompt, settings, seeds[:1], target, device, threads, old)
+def _preview(wish: Wish) -> int:
+    run, save, settings = wish.cast.lead.run, wish.cast.lead.save, to_table(wish.settings)
+    face().sheet(
+        [("save", f"{run.id}, step {save.step}"), *((key, str(value)) for key, value in settings.items())],
+        {"run": run.id, "save": save.step, "prompt": wish.prompt, "settings": settings},
+    )
+    return 0
+
+
+def _check(wish: Wish, old: recipes.Recipe, device: str, threads: int | None) -> int:
+    """Make a video again where nobody looks, and tell whether it is the same."""
+    aside = locations.cache() / "check" / old.video.name
+    target = videos.Target(None, aside, videos.format_of(old.video), force=True)
+    made = videos.make(
+        wish.cast, wish.prompt, wish.settings, wish.seeds[:1], target, device, threads or wish.threads, old
+    )
+    try:
+        (new,) = made
         equal = new.path.read_bytes() == old.video.read_bytes()
+    finally:
+        atomic.remove(aside.parent)
     verdict = "comes out the same, bit for bit" if equal else "comes out different"
     face().done(f"'{old.video.name}' {verdict}.")
     face().result([str(old.video)] if equal else [], {"equal": equal})
@@ -173,8 +205,8 @@ def cast_of(project: Project, run: Run, save: Save, settings: SampleSettings) ->
     return videos.Cast(project.name, tuple(speaks), project.outputs)
 
 
-def _stronger(name: str, prompt: str, seed: int, settings: SampleSettings) -> str:
-    constant = Strength.parse(settings.strength).constant
-    flags = f"--seed {seed} --strength {1.2 * (constant or 0) or 1:.2g}"
+def _stronger(wish: Wish) -> str:
+    constant, prompt = Strength.parse(wish.settings.strength).constant, wish.prompt
+    flags = f"--seed {wish.seeds[0]} --strength {1.2 * (constant or 0) or 1:.2g}"
     words = f"{flags} -- {quoted(prompt)}" if prompt.startswith("-") else f"{quoted(prompt)} {flags}"
-    return f"mdctl gen {name} {words}     stronger"
+    return f"mdctl gen {wish.cast.name} {words}     stronger"

@@ -11,7 +11,7 @@ from mdctl.cli import learning, options, start, train, videos, voices
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.errors import BadInput, NotFound, UsageFault
-from mdctl.settings import SampleSettings, parse_size, to_table
+from mdctl.settings import SampleSettings, to_table
 from mdctl.strength import Strength
 from mdctl.text import safe, slug
 from mdctl.workspace import locations, records, weights
@@ -85,21 +85,19 @@ def mix(
     mdctl mix --appearance terracotta --motion riding_horse
     mdctl mix --appearance terracotta --motion riding_horse --motion zoom_in:0.5 "a terracotta warrior riding a horse"
     """
-    width, height = parse_size(size) if size else (None, None)
-    flags = {
-        "steps": steps,
-        "guidance": guidance,
-        "strength": motion_strength,
-        "appearance_strength": appearance_strength,
-        "clip": clip,
-        "follow": follow,
-        "negative": negative,
-        "frames": frames,
-        "fps": fps,
-        "width": width,
-        "height": height,
-        "precision": precision,
-    }
+    flags = videos.flags(
+        size,
+        steps=steps,
+        guidance=guidance,
+        strength=motion_strength,
+        appearance_strength=appearance_strength,
+        clip=clip,
+        follow=follow,
+        negative=negative,
+        frames=frames,
+        fps=fps,
+        precision=precision,
+    )
     motions = [_motion(word) for word in motion]
     look = _role(appearance)
     if look.project.record.kind == "motion":
@@ -167,19 +165,17 @@ def animate_image(
         check_name(keep)
         if any(project.name == keep for project in Project.all()):
             raise UsageFault(f"a project '{keep}' exists already.", fix=f"--keep {keep}-2", code="MD-EXISTS")
-    width, height = parse_size(size) if size else (None, None)
-    flags = {
-        "steps": steps,
-        "guidance": guidance,
-        "strength": motion_strength,
-        "appearance_strength": appearance_strength,
-        "follow": follow,
-        "negative": negative,
-        "fps": fps,
-        "width": width,
-        "height": height,
-        "precision": precision,
-    }
+    flags = videos.flags(
+        size,
+        steps=steps,
+        guidance=guidance,
+        strength=motion_strength,
+        appearance_strength=appearance_strength,
+        follow=follow,
+        negative=negative,
+        fps=fps,
+        precision=precision,
+    )
     motions = [_motion(word) for word in motion]
     words = videos.read_prompt(prompt or motions[0].project.record.caption)
     if prompt is None:

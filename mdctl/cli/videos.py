@@ -17,7 +17,7 @@ from mdctl.cli import encoding, rendering
 from mdctl.cli.face import face
 from mdctl.cli.voices import Voice
 from mdctl.errors import BadInput, MdctlError, Partly, UsageFault
-from mdctl.settings import SampleSettings, to_table
+from mdctl.settings import SampleSettings, parse_size, to_table
 from mdctl.strength import Strength
 from mdctl.text import safe, slug
 from mdctl.workspace import atomic, locations, locks, weights
@@ -88,6 +88,12 @@ def read_prompt(given: str) -> str:
     if len(words) > LONGEST_PROMPT:
         raise BadInput(f"a prompt of {len(words)} characters is too long.", fix=f"say it in {LONGEST_PROMPT} or fewer")
     return words.strip()
+
+
+def flags(size: str | None, **given: object) -> dict[str, Any]:
+    """The settings that flags give, by their names; `size` is width and height in one."""
+    width, height = parse_size(size) if size else (None, None)
+    return {key: value for key, value in {**given, "width": width, "height": height}.items() if value is not None}
 
 
 def read_seeds(seed: int | None, count: int) -> range:
