@@ -94,6 +94,9 @@ class TrainSettings:
     timestep_shift: float = 1.0
     """How far the timesteps lean towards noise, s·u / (1 + (s-1)·u) for uniform u; 1 is the paper's uniform draw."""
 
+    batch: int = 1
+    """Draws of clip, noise and timestep whose gradients one step averages; 1 is the paper's."""
+
     flip: float = 0.0
     """Share of steps that see a picture mirrored; the official value is 0.5 for pictures, 0 for clips."""
 
@@ -130,6 +133,7 @@ class TrainSettings:
             timestep_shift=(0.01, 100),
             weight_decay=(0, 1),
             beta=(0, 100),
+            batch=(1, 256),
             flip=(0, 1),
             spatial_mask=(0, 1),
             spatial_first=(0, 0.9),

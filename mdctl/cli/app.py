@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from mdctl import __version__
-from mdctl.cli import bench, demo, generate, look, mix, signals, start, streams, system, train
+from mdctl.cli import bench, demo, generate, grid, look, mix, signals, start, streams, system, train
 from mdctl.cli.face import EPILOG, FLAGS, Face, Manners, draws, face, put, take_manners, wear
 from mdctl.cli.lines import Json, Lines, Quiet
 from mdctl.errors import MdctlError, NoSpace, NotReady, UsageFault, nearest
@@ -45,6 +45,7 @@ demo.mount(app)
 train.mount(app)
 generate.mount(app)
 mix.mount(app)
+grid.mount(app)
 look.mount(app)
 system.mount(app)
 bench.mount(app)

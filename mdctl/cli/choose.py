@@ -24,12 +24,14 @@ def layers(
     name = template or (project.record.template if project else None)
     chosen = presets.read(name) if name else None
     own: Table = getattr(project.record, table) if project else {}
+    pinned = project.record.pin if project and table == "gen" else {}
     given = {key: value for key, value in flags.items() if value is not None}
     return [
         (f"template {base}", suits),
         ("template images", looks),
         (f"template {name}", chosen.tables[table] if chosen else {}),
         (f"{project.name}/project.toml" if project else "project.toml", own),
+        ("pin", {key: value for key, value in pinned.items() if key != "checkpoint"}),
         ("flag", given),
     ]
 

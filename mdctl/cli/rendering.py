@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mdctl.cli import voices
@@ -33,6 +33,10 @@ class Studio:
     adapters: "Adapters | None" = None
     strengths: Mapping[str, Strength] = field(default_factory=dict)
     """How loudly each adapter speaks."""
+
+    def at(self, strengths: Sequence[Strength]) -> "Studio":
+        """The same with other strengths, in the order of the adapters."""
+        return replace(self, strengths=dict(zip(self.strengths, strengths, strict=True)))
 
     def speaking(self, step: int, of: int) -> AbstractContextManager[None]:
         """Let the adapters speak as loudly as they do in this denoising step."""

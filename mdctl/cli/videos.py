@@ -156,6 +156,16 @@ def settled(asked: SampleSettings, trained: Mapping[str, Any]) -> SampleSettings
 # --- What is made.
 
 
+@dataclass(frozen=True)
+class Take:
+    """One video that is to be made."""
+
+    cast: Cast
+    settings: SampleSettings
+    seed: int
+    target: Target
+
+
 def make(
     cast: Cast,
     prompt: str,
@@ -170,32 +180,44 @@ def make(
 
     With `again` it is told what is another now than when that video was made.
     """
+    yield from takes([Take(cast, settings, seed, target) for seed in seeds], prompt, device_name, threads, again)
+
+
+def takes(
+    wanted: Sequence[Take],
+    prompt: str,
+    device_name: str,
+    threads: int | None = None,
+    again: "Recipe | None" = None,
+) -> Iterator[Video]:
+    """Videos of one prompt by the same adapters, which are loaded once; strengths, starts and seeds may differ."""
+    first = wanted[0]
     with ExitStack() as held:
-        for folder in dict.fromkeys(voice.save.folder for voice in cast.voices):
+        for folder in dict.fromkeys(voice.save.folder for voice in first.cast.voices):
             held.enter_context(locks.reader(folder))
-        studio = rendering.load(cast.voices, settings.precision, device_name, threads)
-        for text, verb in ((prompt, "prompt"), (settings.negative, "negative prompt")):
-            if unread := studio.backbone.unread(rendering.readable(text)):
-                told = [f"{word} (near: {', '.join(near)})" if near else word for word, near in unread.items()]
-                face().warn(f"the base model does not read these words of the {verb}: {', '.join(told)}.")
+        studio = rendering.load(first.cast.voices, first.settings.precision, device_name, threads)
         if again and (differing := again.differences(studio.made_with)):
             face().warn(f"the same bits cannot be promised: it was made with {', '.join(differing)}.")
-        embeds = rendering.embed(studio, prompt, settings.negative)
-        rendering.require_effect(studio, embeds, settings, seeds[0], f"save {cast.lead.save.step} of '{cast.name}'")
-        followed = _followed(cast, studio, settings) if settings.follow else None
-        for number, seed in enumerate(seeds, 1):
+        _tell_unread(studio, prompt, first.settings.negative)
+        embeds = rendering.embed(studio, prompt, first.settings.negative)
+        where = f"save {first.cast.lead.save.step} of '{first.cast.name}'"
+        rendering.require_effect(studio, embeds, first.settings, first.seed, where)
+        for number, take in enumerate(wanted, 1):
             began = time.monotonic()
-            start = rendering.start(studio, settings, seed, followed)
-            drawn = rendering.draw(studio, embeds, settings, seed, f"{number}/{len(seeds)}", start)
+            cast, settings = take.cast, take.settings
+            spoken = studio.at([voice.strength for voice in cast.voices])
+            followed = _followed(cast, studio, settings) if settings.follow else None
+            start = rendering.start(studio, settings, take.seed, followed)
+            drawn = rendering.draw(spoken, embeds, settings, take.seed, f"{number}/{len(wanted)}", start)
             record = {
                 "prompt": prompt,
-                "seed": seed,
+                "seed": take.seed,
                 "settings": to_table(settings),
                 "project": cast.name,
                 "voices": [voice.record() for voice in cast.voices],
                 **studio.made_with,
             }
-            path = _keep(cast, drawn, settings.fps or 8, prompt, seed, target, record)
+            path = _keep(cast, drawn, settings.fps or 8, prompt, take.seed, take.target, record)
             face().event(
                 {
                     "event": "video",
@@ -204,11 +226,18 @@ def make(
                     "path": str(path),
                     "sidecar": str(path.with_suffix(".json")),
                     "prompt": prompt,
-                    "seed": seed,
+                    "seed": take.seed,
                     "seconds": round(time.monotonic() - began, 2),
                 }
             )
-            yield Video(path, drawn, seed)
+            yield Video(path, drawn, take.seed)
+
+
+def _tell_unread(studio: rendering.Studio, prompt: str, negative: str) -> None:
+    for text, verb in ((prompt, "prompt"), (negative, "negative prompt")):
+        if unread := studio.backbone.unread(rendering.readable(text)):
+            told = [f"{word} (near: {', '.join(near)})" if near else word for word, near in unread.items()]
+            face().warn(f"the base model does not read these words of the {verb}: {', '.join(told)}.")
 
 
 def finished(videos: Iterator[Video], seeds: Sequence[int], cast: Cast) -> list[str]:

@@ -51,7 +51,7 @@ class Voice:
 
 
 def find_save(project: Project, checkpoint: str | None) -> tuple[Run, Save]:
-    """The run and its save to use: of the newest run that has one, the last or the one of this step."""
+    """The run and its save to use: of the newest run that has one, the one of this step, the pinned or the last one."""
     trained = [run for run in project.runs() if run.has_saves]
     untrained = NotFound(
         f"'{project.name}' is not trained yet.", fix=f"mdctl train {project.name}", code="MD-UNTRAINED"
@@ -60,6 +60,12 @@ def find_save(project: Project, checkpoint: str | None) -> tuple[Run, Save]:
         raise untrained
     run = trained[-1]
     steps = {str(save.step): save for save in run.saves()}
+    pinned = project.record.pin.get("checkpoint")
+    cure = f"--checkpoint {next(reversed(steps), 'last')}"
+    if checkpoint in (None, "pinned") and pinned is not None:
+        checkpoint, cure = str(pinned), f"mdctl pin {project.name} --clear"
+    elif checkpoint == "pinned":
+        raise NotFound(f"no save of '{project.name}' is pinned.", fix=f"mdctl pin {project.name} {cure}")
     if checkpoint in (None, "last") or not steps:
         save = run.latest(report=_damaged)
         if save is None:
@@ -71,7 +77,7 @@ def find_save(project: Project, checkpoint: str | None) -> tuple[Run, Save]:
         raise NotFound(
             f"'{project.name}' has no save '{safe(checkpoint or '', 40)}'.",
             why=f"run {run.id} has the steps {', '.join(steps)}.",
-            fix=f"--checkpoint {next(reversed(steps))}",
+            fix=cure,
         )
     save = steps[checkpoint]
     save.verify(optimizer=False)

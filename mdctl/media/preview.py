@@ -60,6 +60,35 @@ def contact_sheet(
     return _bytes(sheet)
 
 
+def table(films: Sequence[Sequence[Frames]], rows: Sequence[str], columns: Sequence[str], *, least: int = 96) -> Frames:
+    """Videos of equal shape beside and below one another as one video, with labels; small ones are enlarged.
+
+    The edges of what comes back are even, as video codecs want them.
+    """
+    number, height, width = films[0][0].shape[:3]
+    times = max(1, -(-least // height))
+    tall, wide = height * times, width * times
+    font = _font(_TEXT)
+    names = [[_fitting(label, font) for label in labels] for labels in (rows, columns)]
+    left = max((round(font.getlength(name)) for name in names[0]), default=0) + 2 * _MARGIN
+    across = max([wide, *(round(font.getlength(name)) for name in names[1])]) + _GAP
+    top = _TEXT + 2 * _MARGIN
+    size = left + len(columns) * across + _MARGIN, top + len(rows) * (tall + _GAP) + _MARGIN
+    paper = Image.new("RGB", (size[0] + size[0] % 2, size[1] + size[1] % 2), _PAPER)
+    pen = ImageDraw.Draw(paper)
+    for place, name in enumerate(names[1]):
+        pen.text((left + place * across, _MARGIN), name, fill=_INK, font=font)
+    for place, name in enumerate(names[0]):
+        pen.text((_MARGIN, top + place * (tall + _GAP) + tall // 2), name, fill=_INK, font=font)
+
+    drawn = np.repeat(np.asarray(paper)[None], number, 0)
+    for down, line in enumerate(films):
+        for along, film in enumerate(line):
+            y, x = top + down * (tall + _GAP), left + along * across
+            drawn[:, y : y + tall, x : x + wide] = film.repeat(times, 1).repeat(times, 2)
+    return drawn
+
+
 def _row(frames: Frames, columns: int, height: int) -> Image.Image:
     number = min(columns, len(frames))
     picks = np.linspace(0, len(frames) - 1, number).round().astype(int)

@@ -93,6 +93,7 @@ class Adapters:
             )
             for name in self.names
         }
+        network.eval()
         self._switch({}, frozenset())
 
     def _config(self, name: str, dropout: float) -> LoraConfig:
@@ -141,6 +142,11 @@ class Adapters:
         for name in self.names:
             for parameter in self.parameters(name):
                 parameter.requires_grad_(name in learning)
+
+    def drop_out(self, at_work: bool) -> None:
+        """Switch the dropout of all adapters on or off."""
+        for layer in self._lora:
+            layer.lora_dropout.train(at_work)
 
     def parameters(self, name: str) -> list[nn.Parameter]:
         """The weights of one adapter, in the order of its layers."""

@@ -1,6 +1,6 @@
 """Dual-path training: spatial adapters absorb each clip's look, one temporal adapter learns the motion."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -141,7 +141,7 @@ def timestep(drawn: float, num_timesteps: int, shift: float) -> int:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What a step is about, with all that it leaves to chance: one noise and one timestep serve both paths."""
+    """One draw, with all that it leaves to chance: one noise and one timestep serve both paths."""
 
     clip: int
     noisy_latents: Tensor
@@ -172,69 +172,96 @@ def _draw(backbone: Backbone, samples: Samples, settings: TrainSettings, number:
 
 
 def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, number: int) -> TrainStep:
-    """One step (method: both backward passes first, then every optimizer that has a gradient).
+    """One step (method: all backward passes first, then every optimizer that has a gradient).
 
     The first steps may be the look's alone: only a look that is given is not learned as motion.
     """
     for optimizer in state.optimizers.values():
         optimizer.zero_grad()  # a step that broke off half-way may have left gradients
-    drawn = _draw(backbone, samples, settings, number)
-    if COUPLED in state.adapters.names:
-        return _learn_coupled(backbone, state, settings, number, drawn)
-    noisy_latents, timesteps, target, embeds = drawn.noisy_latents, drawn.timesteps, drawn.target, drawn.embeds
-    looks = [name for name in state.adapters.names if name.startswith(SPATIAL)]
-    frame, spatial = drawn.frame, looks[drawn.clip % len(looks)]
+    first = (number - 1) * settings.batch + 1
+    draws = [_draw(backbone, samples, settings, place) for place in range(first, first + settings.batch)]
     alone = TEMPORAL not in state.adapters.names or number <= settings.spatial_first * (settings.steps or 0)
-    masked = drawn.masked and not alone
-
-    look: Tensor | None = None
-    motion: Tensor | None = None
-    with _dropping_out(backbone, noise.draw_seed(settings.seed, "dropout", number)):
-        # The look: one frame, through the image model that is left without the temporal layers.
-        if not masked:
-            with state.adapters.speaking({spatial: 1.0}, learning={spatial}):
-                prediction = backbone.predict(noisy_latents[:, :, [frame]], timesteps, embeds)
-                look = spatial_loss(prediction - target[:, :, [frame]])
-                look.backward()
-
-        # The motion: all frames, the look given and frozen.
-        given = {} if masked else {spatial: 1.0}
-        if not alone:
-            with state.adapters.speaking({TEMPORAL: 1.0, **given}, learning={TEMPORAL}):
-                prediction = backbone.predict(noisy_latents, timesteps, embeds)
-                motion = temporal_loss(prediction - target, drawn.anchor, settings.beta, settings.objective)
-                motion.backward()
+    losses: dict[str, float] = {}
+    with _dropping_out(backbone, state.adapters, noise.draw_seed(settings.seed, "dropout", number)):
+        for path, speakers, group in _paths(state, draws, alone):
+            learns = speakers[0]
+            with state.adapters.speaking(dict.fromkeys(speakers, 1.0), learning={learns}):
+                residuals = path(backbone, group)
+                loss = torch.stack([_loss(learns, r, d, settings) for r, d in zip(residuals, group, strict=True)])
+                share = loss.mean() * (len(group) / settings.batch)
+                share.backward()
+            losses[learns] = losses.get(learns, 0.0) + float(share.detach())
 
     # Only now may anything step: the temporal forward saw the spatial weights of this step's start.
-    learned = [name for name, loss in ((TEMPORAL, motion), (spatial, look)) if loss is not None]
-    skipped = tuple(name for name in learned if not _apply(state, name, settings.max_grad_norm))
-    temporal, spatial_only = (None if loss is None else float(loss.detach()) for loss in (motion, look))
-    return TrainStep(number, settings.steps or 0, temporal, spatial_only, skipped)
+    skipped = tuple(
+        name for name in state.adapters.names if name in losses and not _apply(state, name, settings.max_grad_norm)
+    )
+    looks = [loss for name, loss in losses.items() if name.startswith(SPATIAL)]
+    motion = losses.get(COUPLED, losses.get(TEMPORAL))
+    return TrainStep(number, settings.steps or 0, motion, sum(looks) if looks else None, skipped)
 
 
-def _learn_coupled(
-    backbone: Backbone, state: TrainState, settings: TrainSettings, number: int, drawn: _Drawn
-) -> TrainStep:
-    """One step of the one adapter in all layers, on whole clips with the plain loss: look and motion in one."""
-    chance = noise.draw_seed(settings.seed, "dropout", number)
-    with _dropping_out(backbone, chance), state.adapters.speaking({COUPLED: 1.0}, learning={COUPLED}):
-        prediction = backbone.predict(drawn.noisy_latents, drawn.timesteps, drawn.embeds)
-        loss = (prediction - drawn.target).square().mean()
-        loss.backward()
-    skipped = () if _apply(state, COUPLED, settings.max_grad_norm) else (COUPLED,)
-    return TrainStep(number, settings.steps or 0, float(loss.detach()), None, skipped)
+_Path = Callable[[Backbone, Sequence[_Drawn]], Tensor]
+
+
+def _paths(state: TrainState, draws: Sequence[_Drawn], alone: bool) -> Iterator[tuple[_Path, list[str], list[_Drawn]]]:
+    """The forward passes of a step: which path, who speaks in it (the first one learns), and for which draws."""
+    if COUPLED in state.adapters.names:
+        yield _motion, [COUPLED], list(draws)
+        return
+    looks = [name for name in state.adapters.names if name.startswith(SPATIAL)]
+    groups: dict[tuple[str, bool, tuple[int, ...]], list[_Drawn]] = {}
+    for drawn in draws:
+        masked = drawn.masked and not alone
+        key = looks[drawn.clip % len(looks)], masked, tuple(drawn.target.shape)
+        groups.setdefault(key, []).append(drawn)
+
+    # The look: one frame, through the image model that is left without the temporal layers.
+    for (look, masked, _), group in groups.items():
+        if not masked:
+            yield _look, [look], group
+    # The motion: all frames, the look given and frozen.
+    for (look, masked, _), group in groups.items():
+        if not alone:
+            yield _motion, [TEMPORAL] if masked else [TEMPORAL, look], group
+
+
+def _look(backbone: Backbone, group: Sequence[_Drawn]) -> Tensor:  # → b c 1 h w
+    noisy = torch.cat([drawn.noisy_latents[:, :, [drawn.frame]] for drawn in group])
+    target = torch.cat([drawn.target[:, :, [drawn.frame]] for drawn in group])
+    return _predict(backbone, noisy, group) - target
+
+
+def _motion(backbone: Backbone, group: Sequence[_Drawn]) -> Tensor:  # → b c f h w
+    noisy, target = (torch.cat(parts) for parts in zip(*((d.noisy_latents, d.target) for d in group), strict=True))
+    return _predict(backbone, noisy, group) - target
+
+
+def _predict(backbone: Backbone, noisy: Tensor, group: Sequence[_Drawn]) -> Tensor:
+    timesteps, embeds = (torch.cat(parts) for parts in zip(*((d.timesteps, d.embeds) for d in group), strict=True))
+    return backbone.predict(noisy, timesteps, embeds)
+
+
+def _loss(learns: str, residual: Tensor, drawn: _Drawn, settings: TrainSettings) -> Tensor:
+    """The loss of one draw, c f h w; the baseline's is the plain one on whole clips."""
+    if learns == TEMPORAL:
+        return temporal_loss(residual[None], drawn.anchor, settings.beta, settings.objective)
+    return residual.square().mean() if learns == COUPLED else spatial_loss(residual[None])
 
 
 @contextmanager
-def _dropping_out(backbone: Backbone, seed: int) -> Iterator[None]:
-    """Dropout at work, drawn from this seed; afterwards the network and the global chance are as before."""
-    backbone.network.train()
+def _dropping_out(backbone: Backbone, adapters: Adapters, seed: int) -> Iterator[None]:
+    """The adapters' dropout at work, drawn from this seed; afterwards the network and the global chance are as before.
+
+    The base model's own dropout stays off: what is frozen shall be in training what it is when videos are made.
+    """
+    adapters.drop_out(True)
     try:
         with torch.random.fork_rng(devices=[backbone.device] if backbone.device.type == "cuda" else []):
             torch.manual_seed(seed)
             yield
     finally:
-        backbone.network.eval()
+        adapters.drop_out(False)
 
 
 def _apply(state: TrainState, name: str, max_norm: float) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import tiny_samples, tiny_settings
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdctl.errors import Diverged, Refused
 from mdctl.motion import families, noise, training
@@ -126,6 +126,43 @@ def test_looks_may_be_learned_first(backbone: Backbone, share: float, alone: int
         events.clear()
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_batch_is_the_mean_of_its_draws(
+    fresh: Callable[[], Backbone], monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """Losses and gradients of one step of four draws are the means over four steps of one, by whatever adapters.
+
+    Two draws are of each clip, and some are masked: they go through the model in groups.
+    """
+    settings = tiny_settings(spatial_mask=0.4, dropout=0.0, steps=4, shared_spatial=shared)
+
+    def learned(settings: TrainSettings) -> tuple[dict[str, Tensor], float, float]:
+        backbone, gradients = fresh(), dict[str, Tensor]()
+        samples = tiny_samples(backbone)
+        state = begin(backbone, len(samples), settings)
+        for name in state.adapters.names:  # first weights are zero, and a look would speak to nobody
+            for weight in state.adapters.parameters(name):
+                weight.data.add_(0.05)
+
+        def keep(state: TrainState, name: str, _: float) -> bool:
+            parts = [p.grad.flatten() for p in state.adapters.parameters(name) if p.grad is not None]
+            gradients[name] = gradients.get(name, torch.zeros(())) + torch.cat(parts)
+            state.optimizers[name].zero_grad()
+            return True
+
+        monkeypatch.setattr(training, "_apply", keep)
+        steps = list(train(backbone, state, samples, settings))
+        sums = [sum(step.temporal_loss or 0 for step in steps), sum(step.spatial_loss or 0 for step in steps)]
+        return gradients, *sums
+
+    ones, *losses = learned(settings)
+    batch, *together = learned(replace(settings, batch=4, steps=1))
+    assert batch.keys() == ones.keys()
+    for name, gradient in ones.items():
+        torch.testing.assert_close(4 * batch[name], gradient, rtol=1e-3, atol=1e-5)
+    assert [4 * loss for loss in together] == pytest.approx(losses, rel=1e-4)
+
+
 def test_an_idle_adapter_rests(backbone: Backbone) -> None:
     """Decay does not shrink the adapter of a clip that was not drawn."""
     samples, settings = tiny_samples(backbone), tiny_settings(steps=1, spatial_mask=0.0, weight_decay=0.9)
@@ -179,11 +216,17 @@ def test_a_step_is_the_papers_formula(backbone: Backbone, masked: bool) -> None:
 
 
 def test_dropout_works_in_training_alone(backbone: Backbone) -> None:
-    """Each step trains with dropout; between steps the network is in evaluation, and global chance is untouched."""
+    """Adapters drop out in each step and not between steps, the frozen model never; global chance is untouched."""
     samples, settings = tiny_samples(backbone), tiny_settings()
     state = begin(backbone, len(samples), settings)
     modes: list[bool] = []
-    backbone.network.register_forward_hook(lambda module, *_: modes.append(module.training))
+    own = [(name, module) for name, module in backbone.network.named_modules() if isinstance(module, nn.Dropout)]
+    assert {".lora_dropout." in name for name, _ in own} == {True, False}
+
+    def note(*_: object) -> None:
+        modes.append(all(module.training == (".lora_dropout." in name) for name, module in own))
+
+    backbone.network.register_forward_hook(note)
     chance = torch.get_rng_state()
     for _ in train(backbone, state, samples, settings):
         assert not any(module.training for module in backbone.network.modules())
