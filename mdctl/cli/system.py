@@ -1,6 +1,7 @@
 """`models` and `templates`: what mdctl builds on."""
 
 import re
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -16,8 +17,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    models = _group("models", "List the base models.", "mdctl models list")
+    models = _group("models", "List and show the base models.", "mdctl models list\nmdctl models show zeroscope")
     models.command("list", epilog=EPILOG)(list_models)
+    models.command("show", epilog=EPILOG)(show_model)
+    models.command("path", epilog=EPILOG)(model_path)
     app.add_typer(models)
     templates = _group("templates", "List, show and copy presets.", "mdctl templates list")
     templates.command("list", epilog=EPILOG)(list_templates)
@@ -58,6 +61,69 @@ def list_models() -> int:
     for record in records:
         if record["get"]:
             face().say(f"{record['name']}:  {record['get']}")
+    return 0
+
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A name, a folder or a hub id.", show_default=False)]
+
+
+def show_model(name: ModelName) -> int:
+    """Show one base model: where it lies, how large it is, and what adapters take in it.
+
+    \b
+    mdctl models show zeroscope
+    mdctl models show starter --json
+    """
+    from mdctl.motion import families
+
+    known = CARDS.get(name)
+    here = weights.installed(known) if known else True
+    card, folder = weights.find(name) if here else (known, None)
+    assert card is not None
+    anatomy = families.anatomy(folder)
+    record: dict[str, Any] = {
+        "name": card.name,
+        "summary": card.summary,
+        "family": card.family,
+        "repository": card.repository,
+        "revision": card.revision,
+        "licence": card.licence,
+        "frames": card.frames,
+        "fps": card.fps,
+        "width": card.width,
+        "height": card.height,
+        "guidance": card.guidance,
+        "installed": folder is not None,
+        "path": str(folder) if folder else None,
+        "fingerprint": weights.fingerprint(folder) if folder else None,
+        **asdict(anatomy),
+    }
+    facts = [
+        (card.name, card.summary),
+        ("licence", card.licence),
+        ("clips", f"{card.frames} frames of {card.width}x{card.height} at {card.fps:g} fps"),
+        ("network", f"{anatomy.parameters:,} parameters"),
+        ("look", f"{anatomy.spatial_layers} layers, {anatomy.spatial_parameters:,} parameters at rank {anatomy.rank}"),
+        (
+            "motion",
+            f"{anatomy.temporal_layers} layers, {anatomy.temporal_parameters:,} parameters at rank {anatomy.rank}",
+        ),
+        ("folder", str(folder) if folder else "not on this computer"),
+    ]
+    if folder is None:
+        facts.append(("get it", weights.pull_line(card, locations.models() / card.name)))
+    face().sheet(facts, record)
+    return 0
+
+
+def model_path(name: ModelName) -> int:
+    """Print the folder of a base model.
+
+    \b
+    mdctl models path starter
+    """
+    _, folder = weights.find(name)
+    face().result([str(folder)], {})
     return 0
 
 

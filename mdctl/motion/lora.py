@@ -235,6 +235,16 @@ def card_of(file: bytes, where: str) -> AdapterCard:
     return card
 
 
+def extent(network: nn.Module, pattern: str, rank: int) -> tuple[int, int]:
+    """How many layers an adapter of this pattern is laid into, and how many parameters it has."""
+    layers = [
+        module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and re.fullmatch(pattern, name)
+    ]
+    return len(layers), sum(rank * (layer.in_features + layer.out_features) for layer in layers)
+
+
 def widest_rank(network: nn.Module, layers: Layers) -> int:
     """The narrowest width among the layers an adapter would be laid into; no rank may be larger."""
     patterns = [re.compile(layers.spatial), re.compile(layers.temporal)]

@@ -40,6 +40,28 @@ def test_models_and_how_to_get_them(mdctl: Mdctl) -> None:
     assert "--include '*.safetensors'" in records[1]["get"]
 
 
+def test_what_adapters_take_in_a_model(mdctl: Mdctl, model: Path) -> None:
+    """Counted from the configuration: of a model that is not there, of the one inside, of a folder."""
+    large = json.loads(mdctl("models", "show", "zeroscope", "--json").out)
+    counts = {key: large[key] for key in large if "layers" in key or "parameters" in key}
+    assert counts == {
+        "parameters": 1_411_233_860,
+        "spatial_layers": 96,
+        "spatial_parameters": 8_785_920,
+        "temporal_layers": 170,
+        "temporal_parameters": 12_472_320,
+    }
+    assert (large["rank"], large["installed"], large["path"]) == (32, False, None)
+    said = mdctl("models", "show", "zeroscope")
+    assert "hf download cerspense/zeroscope_v2_576w" in said.out
+    inside = json.loads(mdctl("models", "show", "starter", "--json").out)
+    assert [inside["path"]] == mdctl("models", "path", "starter").lines
+    assert json.loads(mdctl("models", "show", str(model), "--json").out)["rank"] == 8
+    for command in ("show", "path"):
+        said = mdctl("models", command, "zeroscpe")
+        assert (said.code, "zeroscope" in said.err) == (3, True)
+
+
 def test_templates_shipped_and_own(mdctl: Mdctl, template: Callable[[str, str], str]) -> None:
     """A copy is the user's and wins over what is shipped; both are listed and shown."""
     said = mdctl("templates", "copy", "draft", "mine", "-q")

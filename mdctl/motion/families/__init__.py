@@ -1,6 +1,7 @@
 """One file for each family of base models; `load` is the only place that knows which."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from mdctl.errors import BadInput, Refused
+from mdctl.motion import lora
 from mdctl.motion.backbone import Backbone
-from mdctl.motion.families.unet3d import PARTS, UNet3D
+from mdctl.motion.families.unet3d import LAYERS, PARTS, UNet3D
 
 DESCRIPTIONS = ("unet/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json")
 
@@ -30,10 +32,34 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
         ) from fault
 
 
-def blueprint(folder: Path) -> nn.Module:
-    """The network of the model in this folder without its weights: names and shapes alone."""
-    network: nn.Module = UNet3D.blueprint(_described(folder, "unet/config.json"))
+def blueprint(folder: Path | None) -> nn.Module:
+    """The network of the model in this folder without its weights: names and shapes alone.
+
+    Without a folder it is that of ZeroScope and ModelScope, which the class has as its default.
+    """
+    network: nn.Module = UNet3D.blueprint(_described(folder, "unet/config.json") if folder else {})
     return network
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """How large a model is, and what adapters of one rank take in it."""
+
+    parameters: int
+    rank: int
+    spatial_layers: int
+    spatial_parameters: int
+    temporal_layers: int
+    temporal_parameters: int
+
+
+def anatomy(folder: Path | None, rank: int | None = None) -> Anatomy:
+    """Counts from the configuration alone; without a rank, that of training: 32, or the narrowest adapted layer."""
+    network = blueprint(folder)
+    rank = rank or min(32, lora.widest_rank(network, LAYERS))
+    spatial, temporal = (lora.extent(network, pattern, rank) for pattern in (LAYERS.spatial, LAYERS.temporal))
+    own = sum(weight.numel() for weight in network.parameters())
+    return Anatomy(own, rank, *spatial, *temporal)
 
 
 def _check(folder: Path) -> None:
