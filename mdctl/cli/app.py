@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from mdctl import __version__
-from mdctl.cli import bench, demo, generate, grid, look, mix, signals, start, streams, system, train
+from mdctl.cli import bench, demo, generate, grid, look, mix, share, signals, start, streams, system, train
 from mdctl.cli.face import EPILOG, FLAGS, Face, Manners, draws, face, put, take_manners, wear
 from mdctl.cli.lines import Json, Lines, Quiet
 from mdctl.errors import MdctlError, NoSpace, NotReady, UsageFault, nearest
@@ -47,6 +47,7 @@ generate.mount(app)
 mix.mount(app)
 grid.mount(app)
 look.mount(app)
+share.mount(app)
 system.mount(app)
 bench.mount(app)
 

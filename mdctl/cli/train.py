@@ -11,7 +11,7 @@ from mdctl.cli.choose import layers, pairs, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.learning import End, follow, tell
 from mdctl.cli.start import shaped
-from mdctl.errors import BadInput
+from mdctl.errors import BadInput, NotFound
 from mdctl.settings import ClipSettings, TrainSettings, from_table, to_table
 from mdctl.workspace import atomic, weights
 from mdctl.workspace.project import Project
@@ -70,6 +70,11 @@ def train(
     }
     flags = pairs(settings) | {key: value for key, value in given.items() if value is not None}
     project = Project.open(name)
+    if not project.clips:
+        raise BadInput(
+            f"'{name}' came without its clips, so it cannot be trained here.",
+            fix=(f'mdctl gen {name} "..."', f"mdctl new {name}-2 CLIPS... for clips of your own"),
+        )
     if dry_run:
         return _preview(project, flags, template, model, fresh)
     end = learn(project, flags, template, model, fresh=fresh, device=device)
@@ -91,6 +96,13 @@ def learn(
         last = _last_run(project, flags, template, model, fresh)
         run = last or Run.create(project, resolved(project, flags, template, model))
         if (steps := flags.get("steps") or 0) > run.steps:
+            if run.finished and not any(save.has_optimizer for save in run.saves()):
+                raise NotFound(
+                    f"run {run.id} of '{project.name}' cannot go on: it came without its optimizer.",
+                    saved=f"its save of step {run.step} is untouched.",
+                    fix=f"mdctl train {project.name} --fresh",
+                    code="MD-SAVE-LOST",
+                )
             run.extend(steps)
         if run.finished:
             face().done(

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mdctl.text import safe, slug
 from mdctl.workspace import atomic, documents, locations, locks, records
 from mdctl.workspace.records import ClipRecord, NewClip, ProjectRecord
 from mdctl.workspace.runs import Run
+from mdctl.workspace.saves import Save
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
@@ -87,6 +89,43 @@ class Project:
             except FileExistsError as error:  # somebody made it by hand meanwhile
                 raise _exists(name, name) from error
         return cls(folder)
+
+    @classmethod
+    def adopt(
+        cls,
+        name: str,
+        *,
+        kind: str,
+        caption: str,
+        subject: str,
+        model: str,
+        clips: Sequence[ClipRecord],
+        files: Mapping[str, bytes],
+        settings: Mapping[str, Any],
+        step: int,
+        adapters: Mapping[str, bytes],
+    ) -> "Project":
+        """Make a project of what was learned elsewhere: one run with one save; a taken name gets a number.
+
+        `files` are its clips' contents by their places in its folder. It appears whole or not at all.
+        """
+        for number in count(1):
+            called = check_name(name if number == 1 else f"{name}-{number}")
+            if _taken(called):
+                continue
+            folder, created = locations.projects() / called, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            record = ProjectRecord(called, kind, caption, subject, model, created=created)
+            with locks.writer(folder, "import"), suppress(FileExistsError):  # somebody else may take the name just now
+                with atomic.folder(folder) as stage:
+                    record.write(stage)
+                    records.write_clips(stage, clips)
+                    for file, content in files.items():
+                        atomic.write(stage / file, content)
+                    run = Run.create(stage, settings)
+                    state = {"step": step, "skipped": {}}
+                    Save.write(run.folder / "ckpt" / f"{step:06d}", step, adapters, state, milestone=True)
+                return cls(folder)
+        raise AssertionError  # pragma: no cover  # the names never end
 
     @classmethod
     def find(cls, name: str) -> "Project":
