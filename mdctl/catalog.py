@@ -25,8 +25,6 @@ class ModelCard:
     """Pinned commit; None records the one that is pulled."""
 
 
-FAMILIES = ("unet3d",)
-
 STARTER = ModelCard(
     name="starter",
     family="unet3d",

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNet3DConditionModel,
+    UNetMotionModel,
+)
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPConfig,
@@ -160,6 +167,58 @@ def tiny_dino(folder: Path) -> Path:
                            image_size=32, patch_size=8)  # fmt: skip
         ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+MOST_FRAMES = 8
+"""To which the motion modules of the tiny AnimateDiff count."""
+
+
+def tiny_image_unet() -> UNet2DConditionModel:
+    """The U-Net of Stable Diffusion 1.5 with narrow widths and one layer a block."""
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        return UNet2DConditionModel(
+            block_out_channels=(8, 8, 16, 16),
+            layers_per_block=1,
+            norm_num_groups=4,
+            cross_attention_dim=TEXT_WIDTH,
+            attention_head_dim=2,
+            sample_size=8,
+        )
+
+
+def tiny_motion_adapter(mid_block: bool = False) -> MotionAdapter:
+    """A motion adapter for it, whose last layers are no zeros as diffusers starts them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        adapter = MotionAdapter(
+            block_out_channels=(8, 8, 16, 16),
+            motion_layers_per_block=1,
+            motion_num_attention_heads=2,
+            motion_norm_num_groups=4,
+            motion_max_seq_length=MOST_FRAMES,
+            use_motion_mid_block=mid_block,
+        )
+        for name, weight in adapter.named_parameters():
+            if ".proj_out." in name:
+                torch.nn.init.normal_(weight, std=0.1)
+    return adapter
+
+
+def tiny_animatediff(folder: Path, *, in_one: bool = False) -> Path:
+    """A whole AnimateDiff folder: an image model with a motion adapter beside it, or both in one U-Net."""
+    tokenizer = tiny_tokenizer(folder / "tokenizer")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    tiny_text_encoder(tokenizer).save_pretrained(folder / "text_encoder")
+    tiny_vae().save_pretrained(folder / "vae")
+    if in_one:
+        tiny_scheduler(beta_schedule="linear").save_pretrained(folder / "scheduler")
+        UNetMotionModel.from_unet2d(tiny_image_unet(), tiny_motion_adapter()).save_pretrained(folder / "unet")
+    else:
+        tiny_scheduler().save_pretrained(folder / "scheduler")
+        tiny_image_unet().save_pretrained(folder / "unet")
+        tiny_motion_adapter().save_pretrained(folder / "motion_adapter")
     return folder
 
 

@@ -80,7 +80,7 @@ def show_model(name: ModelName) -> int:
     here = weights.installed(known) if known else True
     card, folder = weights.find(name) if here else (known, None)
     assert card is not None
-    anatomy = families.anatomy(folder)
+    anatomy = families.anatomy(folder, card.family)
     record: dict[str, Any] = {
         "name": card.name,
         "summary": card.summary,

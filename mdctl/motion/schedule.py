@@ -29,10 +29,10 @@ class Schedule:
         self.num_timesteps = len(self.alphas_cumprod)
 
     @classmethod
-    def load(cls, folder: Path) -> "Schedule":
-        """The schedule that a model folder's `scheduler` part describes."""
+    def load(cls, folder: Path, **changes: Any) -> "Schedule":
+        """The schedule that a model folder's `scheduler` part describes, apart from these changes."""
         config, _ = DDIMScheduler.load_config(folder, return_unused_kwargs=True, local_files_only=True)
-        return cls(config)
+        return cls({**config, **changes})
 
     def _scales(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         signal = self.alphas_cumprod[timesteps.cpu()].to(timesteps.device).view(-1, 1, 1, 1, 1)

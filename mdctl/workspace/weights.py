@@ -82,17 +82,19 @@ def _missing(card: ModelCard, folder: Path) -> NotInstalled:
     )
 
 
-def _plain_card(name: str, repository: str | None, revision: str | None = None, edge: int = 256) -> ModelCard:
+def _plain_card(
+    name: str, repository: str | None, revision: str | None = None, edge: int = 256, family: str = "unet3d"
+) -> ModelCard:
     return ModelCard(
         name=name,
-        family="unet3d",
+        family=family,
         repository=repository,
         licence="as its makers say",
         frames=16,
         fps=8,
         width=edge,
         height=edge,
-        guidance=12,
+        guidance=12 if family == "unet3d" else 7.5,
         summary="a model folder",
         revision=revision,
     )
@@ -110,7 +112,8 @@ def _card_of(folder: Path, name: str, repository: str | None = None, revision: s
             why=f"unet/config.json or vae/config.json: {fault}",
             fix="name a diffusers model folder with unet, vae, text_encoder, tokenizer and scheduler",
         ) from fault
-    return _plain_card(name, repository, revision, edge=edge)
+    family = "unet3d" if unet.get("_class_name") == "UNet3DConditionModel" else "animatediff"
+    return _plain_card(name, repository, revision, edge, family)
 
 
 def fingerprint(folder: Path) -> str:

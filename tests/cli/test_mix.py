@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from stage import QUICK, SMALL, Mdctl, sidecar
+from tiny import tiny_animatediff
 
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
@@ -334,3 +335,25 @@ def test_what_cannot_be_animated(mdctl: Mdctl, golf: Project, films: Path, tmp_p
         said = mdctl("animate-image", *flags, "--motion", "golf")
         assert (said.code, words in said.err) == (code, True), said.err
     assert not locations.images().exists()
+
+
+# --- The second family
+
+
+def test_the_whole_way_on_animatediff(mdctl: Mdctl, home: Path, films: Path, photos: Path, tmp_path: Path) -> None:
+    """new, train, gen and mix on a tiny AnimateDiff folder; it does not mix with the other family."""
+    folder = tiny_animatediff(tmp_path / "animatediff")
+    use = ("--model", str(folder), *SMALL, "-q")
+    assert mdctl("new", "golf", str(films / "walk.mp4"), "--caption", "a square is walking", *use).code == 0
+    assert mdctl("new", "pot", str(photos / "*.png"), "--caption", "a clay pot", *use).code == 0
+    for name in ("golf", "pot"):
+        said = mdctl("train", name, "--steps", "3", *QUICK, "-q")
+        assert said.code == 0, said.err
+    plain = _frames(mdctl, "gen", "golf", "a clay pot is walking", "--strength", "0", "--follow", "0")
+    assert plain != _frames(mdctl, "gen", "golf", "a clay pot is walking", "--strength", "5", "--follow", "0")
+    assert mdctl("mix", "--appearance", "pot", "--motion", "golf", *FAST).code == 0
+    assert mdctl("gen", "golf", "a pot", "--follow", "0.3", *FAST).code == 0
+    shown = json.loads(mdctl("models", "show", str(folder), "--json").out)
+    assert (shown["family"], shown["guidance"]) == ("animatediff", 7.5)
+    said = mdctl("gen", "golf", "a pot", "--frames", "9", "--follow", "0", *FAST[:-1])
+    assert (said.code, "cannot make 9 frames" in said.err) == (4, True), said.err

@@ -12,16 +12,29 @@ from torch import nn
 from mdctl.errors import BadInput, Refused
 from mdctl.motion import lora
 from mdctl.motion.backbone import Backbone
-from mdctl.motion.families.unet3d import LAYERS, PARTS, UNet3D
+from mdctl.motion.families.animatediff import AnimateDiff
+from mdctl.motion.families.latent import LatentVideo
+from mdctl.motion.families.unet3d import UNet3D
+
+FAMILIES: dict[str, type[LatentVideo]] = {"unet3d": UNet3D, "animatediff": AnimateDiff}
+"""By the name that a model card gives."""
+
+CLASSES: dict[str, type[LatentVideo]] = {
+    "UNet3DConditionModel": UNet3D,
+    "UNetMotionModel": AnimateDiff,
+    "UNet2DConditionModel": AnimateDiff,  # with a motion adapter beside it
+}
+"""By the class that a model folder's U-Net says it is."""
 
 DESCRIPTIONS = ("unet/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json")
 
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
     """The model in this folder, frozen, on this device."""
-    _check(folder)
+    family = _family(folder)
+    _check(folder, family)
     try:
-        return UNet3D.load(folder, device, dtype)
+        return family.load(folder, device, dtype)
     except torch.OutOfMemoryError:
         raise  # the model is whole; it is the device that is too small
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as fault:
@@ -32,13 +45,12 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
         ) from fault
 
 
-def blueprint(folder: Path | None) -> nn.Module:
+def blueprint(folder: Path | None, family: str = "unet3d") -> nn.Module:
     """The network of the model in this folder without its weights: names and shapes alone.
 
-    Without a folder it is that of ZeroScope and ModelScope, which the class has as its default.
+    Without a folder it is the usual one of a family.
     """
-    network: nn.Module = UNet3D.blueprint(_described(folder, "unet/config.json") if folder else {})
-    return network
+    return (_family(folder) if folder else FAMILIES[family]).blueprint(folder)
 
 
 @dataclass(frozen=True)
@@ -53,27 +65,37 @@ class Anatomy:
     temporal_parameters: int
 
 
-def anatomy(folder: Path | None, rank: int | None = None) -> Anatomy:
+def anatomy(folder: Path | None, family: str = "unet3d", rank: int | None = None) -> Anatomy:
     """Counts from the configuration alone; without a rank, that of training: 32, or the narrowest adapted layer."""
-    network = blueprint(folder)
-    rank = rank or min(32, lora.widest_rank(network, LAYERS))
-    spatial, temporal = (lora.extent(network, pattern, rank) for pattern in (LAYERS.spatial, LAYERS.temporal))
+    network, layers = blueprint(folder, family), (_family(folder) if folder else FAMILIES[family]).layers
+    rank = rank or min(32, lora.widest_rank(network, layers))
+    spatial, temporal = (lora.extent(network, pattern, rank) for pattern in (layers.spatial, layers.temporal))
     own = sum(weight.numel() for weight in network.parameters())
     return Anatomy(own, rank, *spatial, *temporal)
 
 
-def _check(folder: Path) -> None:
-    if missing := [part for part in PARTS if not (folder / part).is_dir()]:
-        raise _no_model(folder, f"it has no folder {', '.join(missing)}.")
-    described = {file: _described(folder, file) for file in DESCRIPTIONS}
-    kind = described["unet/config.json"].get("_class_name", "model of no class")
-    if kind != "UNet3DConditionModel":
+def _family(folder: Path) -> type[LatentVideo]:
+    if not (folder / "unet").is_dir():
+        raise _no_model(folder, "it has no folder unet.")
+    kind = _described(folder, "unet/config.json").get("_class_name", "model of no class")
+    family = CLASSES.get(kind) if isinstance(kind, str) else None
+    if family is None or (kind == "UNet2DConditionModel" and not (folder / "motion_adapter").is_dir()):
+        alone = " without a motion adapter" if family else ""
         raise BadInput(
-            f"the U-Net in {folder} is a {kind}.",
-            why="mdctl knows the family UNet3DConditionModel (starter, ZeroScope, ModelScope).",
-            fix="mdctl models list",
+            f"the U-Net in {folder} is a {kind}{alone}.",
+            why="mdctl knows UNet3DConditionModel (starter, ZeroScope, ModelScope) and AnimateDiff's UNetMotionModel.",
+            fix="put a motion adapter into its folder motion_adapter" if family else "mdctl models list",
         )
-    for part in ("unet", "vae", "text_encoder"):
+    return family
+
+
+def _check(folder: Path, family: type[LatentVideo]) -> None:
+    if missing := [part for part in family.parts if not (folder / part).is_dir()]:
+        raise _no_model(folder, f"it has no folder {', '.join(missing)}.")
+    for file in DESCRIPTIONS:
+        _described(folder, file)
+    weighty = ["unet", "vae", "text_encoder", *(["motion_adapter"] if (folder / "motion_adapter").is_dir() else [])]
+    for part in weighty:
         if not any((folder / part).glob("*.safetensors")):
             raise Refused(
                 f"{folder / part} holds no safetensors weights.",
@@ -94,4 +116,4 @@ def _described(folder: Path, file: str) -> dict[str, Any]:
 
 def _no_model(folder: Path, why: str) -> BadInput:
     what = f"{folder} is no text-to-video model that mdctl can load."
-    return BadInput(what, why=why, fix=f"name a diffusers model folder with {', '.join(PARTS)}")
+    return BadInput(what, why=why, fix=f"name a diffusers model folder with {', '.join(UNet3D.parts)}")

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mdctl.media import ffmpeg, motions, plot, world
 from mdctl.media.frames import Frames
-from mdctl.motion.families import unet3d
+from mdctl.motion.families.unet3d import UNet3D
 from mdctl.motion.schedule import Schedule
 from mdctl.motion.starter import lessons, parts
 from mdctl.motion.starter.muon import Muon
@@ -248,7 +248,7 @@ class Denoiser(nn.Module):
                 module.p = 0.0
         # The fused attention costs a third of a step on a CPU: its backward is slow for 16 frames.
         self.unet.set_attn_processor(AttnProcessor())
-        unet3d.leave_out_for_one_frame(self.unet)
+        UNet3D.leave_out_for_one_frame(self.unet)
 
     def forward(self, noisy_latents: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
         """Predicted velocity, b c f h w."""

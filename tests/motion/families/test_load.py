@@ -12,7 +12,7 @@ from tiny import tiny_scheduler
 from mdctl.errors import BadInput, MdctlError, Refused
 from mdctl.motion import families
 from mdctl.motion.backbone import Backbone
-from mdctl.motion.families.unet3d import PARTS
+from mdctl.motion.families.unet3d import UNet3D
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_loading_is_quiet(folder: Path, capfd: pytest.CaptureFixture[str]) -> No
     assert found.out + found.err == ""
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", UNet3D.parts)
 def test_a_missing_part_is_named(folder: Path, part: str) -> None:
     """Without one of its folders it is no model."""
     shutil.rmtree(folder / part)

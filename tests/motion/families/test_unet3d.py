@@ -72,7 +72,7 @@ def test_all_39_temporal_modules_are_left_out() -> None:
     """ZeroScope has 17 temporal transformers and 22 temporal convolutions; each returns its input for one frame."""
     with torch.device("meta"):
         unet = UNet3DConditionModel()
-    unet3d.leave_out_for_one_frame(unet)
+    unet3d.UNet3D.leave_out_for_one_frame(unet)
     parts = temporal_parts(unet)
     assert len([part for part in parts if isinstance(part, TransformerTemporalModel)]) == 17
     assert len(parts) == 39

@@ -1,0 +1,106 @@
+"""AnimateDiff: a Stable Diffusion U-Net with a motion adapter between its layers.
+
+A model folder is either a saved pipeline, whose `unet` is a `UNetMotionModel`, or a Stable Diffusion folder with the
+motion adapter beside it in `motion_adapter`.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+from torch import Tensor, nn
+
+from mdctl.errors import BadInput
+from mdctl.motion.backbone import Layers
+from mdctl.motion.families.latent import GIVEN, LatentVideo
+from mdctl.motion.schedule import Schedule
+
+ADAPTER = "motion_adapter"
+
+LAYERS = Layers(
+    spatial=r".*\.attentions\.\d+\.transformer_blocks\.\d+\.(attn1\.(to_q|to_k|to_v|to_out\.0)|ff\.net\.(0\.proj|2))",
+    temporal=(
+        r".*\.motion_modules\.\d+\.transformer_blocks\.\d+\."
+        r"((attn1|attn2)\.(to_q|to_k|to_v|to_out\.0)|ff\.net\.(0\.proj|2))"
+    ),
+)
+
+
+class AnimateDiff(LatentVideo):
+    """A base model of this family, frozen."""
+
+    layers = LAYERS
+
+    @classmethod
+    def load_network(cls, folder: Path, dtype: torch.dtype) -> Any:
+        """The U-Net of a saved pipeline, or of an image model with the motion adapter laid into it."""
+        if not _in_two(folder):
+            return UNetMotionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **GIVEN)
+        image = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **GIVEN)
+        adapter = MotionAdapter.from_pretrained(folder / ADAPTER, torch_dtype=dtype, **GIVEN)
+        network = UNetMotionModel.from_unet2d(image, adapter)
+        return nn.Module.to(network, dtype)  # its own `to` warns of layers to be kept in float32, and there are none
+
+    @classmethod
+    def blueprint(cls, folder: Path | None) -> nn.Module:
+        """The U-Net without weights; without a folder that of Stable Diffusion 1.5 with motion modules of version 3."""
+        with torch.device("meta"):
+            network: nn.Module
+            if folder is None:
+                usual = {"cross_attention_dim": 768, "use_motion_mid_block": False}
+                network = UNetMotionModel.from_config(usual)
+            elif _in_two(folder):
+                image = UNet2DConditionModel.from_config(_described(folder / "unet"))
+                adapter = MotionAdapter.from_config(_described(folder / ADAPTER))
+                network = UNetMotionModel.from_unet2d(image, adapter, load_weights=False)
+            else:
+                network = UNetMotionModel.from_config(_described(folder / "unet"))
+        return network
+
+    @classmethod
+    def load_schedule(cls, folder: Path) -> Schedule:
+        """A saved pipeline's own; motion adapters were trained on a linear one, whatever the image model says."""
+        changes = {"beta_schedule": "linear"} if _in_two(folder) else {}
+        return Schedule.load(folder / "scheduler", **changes)
+
+    @staticmethod
+    def leave_out_for_one_frame(network: nn.Module) -> None:
+        """Make every motion module return its input when there is one frame."""
+        for module in network.modules():
+            if isinstance(module, AnimateDiffTransformer3D):
+                module.forward = _skipping(module.forward)
+
+    def blocks(self) -> Iterable[nn.Module]:
+        """Every block of the U-Net."""
+        return (*self.network.down_blocks, self.network.mid_block, *self.network.up_blocks)
+
+    def predict(self, noisy_latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """What the U-Net answers; `BadInput` for more frames than its motion modules have places for."""
+        most = int(self.network.config.motion_max_seq_length)
+        if noisy_latents.shape[2] > most:
+            why = f"its motion modules count to {most}."
+            raise BadInput(f"this model cannot make {noisy_latents.shape[2]} frames.", why=why, fix=f"--frames {most}")
+        # This class wants the words once for every frame.
+        return super().predict(noisy_latents, timesteps, prompt_embeds.repeat_interleave(noisy_latents.shape[2], 0))
+
+
+def _in_two(folder: Path) -> bool:
+    return (folder / ADAPTER).is_dir()
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    return found
+
+
+def _skipping(stock: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def forward(hidden_states: Tensor, *args: Any, num_frames: int = 1, **kwargs: Any) -> Tensor:
+        if num_frames == 1:
+            return hidden_states
+        return stock(hidden_states, *args, num_frames=num_frames, **kwargs)
+
+    return forward
