@@ -116,7 +116,7 @@ def test_templates_that_are_there_or_not(mdctl: Mdctl) -> None:
         ("train golf --stpes 3", "did you mean --steps?"),
         ("train golf --jsno", "did you mean --json?"),
         ("train", "missing argument 'NAME'"),
-        ("gen golf", "missing argument 'PROMPT'"),
+        ("gen golf", "a project and a prompt are needed"),
         ("list golf", "unexpected extra argument"),
         ("train golf --steps many", "invalid value for '--steps'"),
         ("train golf --steps", "--steps"),
