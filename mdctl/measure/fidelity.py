@@ -28,7 +28,7 @@ from mdctl.motion.drawing import draw
 from mdctl.motion.lora import COUPLED, TEMPORAL
 from mdctl.settings import TrainSettings
 
-VERSION = 2
+VERSION = 3
 """Of the experiment: it grows whenever the same design would give other frames."""
 
 CLIPS = {"multi": 4, "single": 1}

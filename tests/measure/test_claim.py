@@ -20,7 +20,7 @@ def methods() -> dict[str, Any]:
     """What each method makes of two motions, trained here with the settings of `starter`, in fewer steps."""
     suits = from_table(TrainSettings, presets.read("starter").tables["train"], "train")
     design = Design(
-        replace(suits, steps=140, rank=32, weight_decay=1e-4),
+        replace(suits, steps=140, batch=1, weight_decay=1e-4),
         methods=("base", "coupled", "full"),
         motions=("orbiting", "looping in a figure eight"),
         prompts=4,
