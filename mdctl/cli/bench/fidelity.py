@@ -33,7 +33,7 @@ RANK, WEIGHT_DECAY = 32, 1e-4
 
 def bench_fidelity(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two motions, 8 prompts, one training each, half the steps.")
+        bool, typer.Option("--quick", help="Two motions, 8 prompts, one training each, fewer steps.")
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="A method; may be given more than once.")] = None,
     motion: Annotated[
