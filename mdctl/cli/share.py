@@ -130,13 +130,22 @@ def import_(
         str | None, typer.Option("--name", help="What to call the project.", show_default="its own")
     ] = None,
     model: options.Model = None,
+    convert: Annotated[
+        bool, typer.Option("--convert", help="Read a run of the official implementation, apart and without network.")
+    ] = False,
+    caption: Annotated[
+        str | None, typer.Option(help="With --convert: what happened in the clips.", show_default=False)
+    ] = None,
 ) -> int:
     """Take in what somebody else has learned, as a project of your own; what looks odd is refused whole.
 
     \b
     mdctl import golf.mdz
     mdctl import golf.mdz --name golf-of-a-friend
+    mdctl import outputs/train/golf/ --convert --model zeroscope --caption "a person is playing golf"
     """
+    if convert:
+        return _converted(file, name, model, caption or "")
     _require_archive(file)
     found = archive.read(file)
     project = _taken_in(file, found, name, model)
@@ -163,9 +172,56 @@ def _require_archive(file: Path) -> None:
     if head[:1] == b"\x80" or (head == b"PK\x03\x04" and file.suffix in (".pt", ".bin", ".ckpt", ".pth")):
         raise Refused(
             f"'{safe(file.name, 120)}' is a pickle, which can run code; it is not opened.",
-            fix="ask for safetensors, or for an archive of mdctl export",
+            fix=(
+                f"mdctl import {safe(str(file), 200)} --convert reads weights of the official implementation apart",
+                "or ask for an archive of mdctl export",
+            ),
             code="MD-PICKLE",
         )
+
+
+def _converted(path: Path, name: str | None, model: str | None, caption: str) -> int:
+    """A project of the weights that the official implementation left behind."""
+    from mdctl.motion import families, lora, official
+
+    card, folder = weights.find(model or "zeroscope")
+    network, layers, print_ = families.blueprint(folder), families.layers(folder), weights.fingerprint(folder)
+    files, ranks = dict[str, bytes](), set[int]()
+    sources = official.find(path)
+    for kind, source in sources.items():
+        for adapter, tensors in official.adapters(official.read(source), kind, network, layers, source).items():
+            rank = next(iter(tensors.values())).shape[0]
+            pattern = layers.temporal if kind == lora.TEMPORAL else layers.spatial
+            files[f"{adapter}.safetensors"] = lora.pack(tensors, lora.AdapterCard(kind, rank, print_, pattern))
+            ranks.add(rank)
+            if official.untrained(tensors):
+                face().warn(f"{source.name}: {adapter} was never trained, it says nothing.")
+    step = max(official.step_of(source) for source in sources.values())
+    moves = f"{lora.TEMPORAL}.safetensors" in files
+    looks = max(1, sum(file.startswith(lora.SPATIAL) for file in files))
+    project = Project.adopt(
+        name or slug(path.stem if path.is_file() else path.name, 60) or "imported",
+        kind="motion" if moves else "appearance",
+        caption=documents.plain(" ".join(caption.split())),
+        subject=documents.plain(records.subject_of(" ".join(caption.split()))),
+        model=card.name,
+        clips=[],
+        files={},
+        settings={
+            "learns": "motion" if moves else "appearance",
+            "model": {"name": card.name, "folder": str(folder), "fingerprint": print_},
+            "clips": {"frames": card.frames, "fps": card.fps, "width": card.width, "height": card.height},
+            "train": {"steps": step, "rank": max(ranks)},
+            "clip": [{"sha256": "0" * 64, "name": f"clip {number + 1}", "caption": caption} for number in range(looks)],
+            "imported": {"from": "the official implementation"},
+        },
+        step=step,
+        adapters=files,
+    )
+    count = f"{len(files)} adapter{'s' * (len(files) != 1)} of rank {', '.join(map(str, sorted(ranks)))}"
+    face().done(f"Imported {project.record.kind} '{project.name}' for {card.name}: {count}, step {step}.")
+    face().result([str(project.folder)], {"project": project.name, "adapters": sorted(files)})
+    return 0
 
 
 def _taken_in(path: Path, found: Archive, name: str | None, model: str | None) -> Project:

@@ -169,7 +169,7 @@ class Adapters:
     def file(self, name: str, base: str, objective: str = "ad") -> bytes:
         """One adapter as a safetensors file that says what it is; equal weights give equal bytes."""
         card = AdapterCard(kind_of(name), self.ranks[name], base, self.pattern(name), objective)
-        return save_tensors(self.tensors(name), {"mdctl": json.dumps(asdict(card), sort_keys=True)})
+        return pack(self.tensors(name), card)
 
     def load(self, name: str, file: bytes, where: str) -> None:
         """Fill one adapter from a file, or refuse it with all its misfits in one error."""
@@ -192,6 +192,11 @@ class Adapters:
             )
         for key, weight in wanted.items():
             weight.data.copy_(tensors[key])
+
+
+def pack(tensors: Mapping[str, Tensor], card: AdapterCard) -> bytes:
+    """One adapter's weights, by the names of its layers, as a file that says what it is."""
+    return save_tensors(dict(tensors), {"mdctl": json.dumps(asdict(card), sort_keys=True)})
 
 
 def misfits(file: bytes, where: str, network: nn.Module) -> list[str]:

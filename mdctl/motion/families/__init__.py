@@ -11,7 +11,7 @@ from torch import nn
 
 from mdctl.errors import BadInput, Refused
 from mdctl.motion import lora
-from mdctl.motion.backbone import Backbone
+from mdctl.motion.backbone import Backbone, Layers
 from mdctl.motion.families.animatediff import AnimateDiff
 from mdctl.motion.families.latent import LatentVideo
 from mdctl.motion.families.unet3d import UNet3D
@@ -51,6 +51,11 @@ def blueprint(folder: Path | None, family: str = "unet3d") -> nn.Module:
     Without a folder it is the usual one of a family.
     """
     return (_family(folder) if folder else FAMILIES[family]).blueprint(folder)
+
+
+def layers(folder: Path) -> Layers:
+    """Which layers of the model in this folder adapters are laid into."""
+    return _family(folder).layers
 
 
 @dataclass(frozen=True)
