@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mdctl.cli.videos import Cast
-from mdctl.cli.voices import Voice
+from mdctl.cli.voices import Voice, look_of
 from mdctl.errors import BadInput, NotFound
 from mdctl.settings import SampleSettings, from_table
 from mdctl.strength import Strength
@@ -45,15 +45,24 @@ class Recipe:
         return threads if isinstance(threads, int) else None
 
     def cast(self, settings: SampleSettings) -> Cast:
-        """Who speaks in it; the strengths of a single project follow these settings."""
-        speaks = list(self.voices)
-        if settings != self.settings:
-            for place, (old, new) in enumerate(zip(_loudness(self.settings), _loudness(settings), strict=True)):
-                if old != new:
-                    speaks = [
-                        Voice(voice.run, voice.save, voice.file, new) if voice.moves == (place == 0) else voice
-                        for voice in speaks
-                    ]
+        """Who speaks in it, with strengths that follow these settings; weights of several motions stay."""
+        lead, speaks = self.voices[0], list(self.voices)
+        old, new = Strength.parse(self.settings.strength), Strength.parse(settings.strength)
+        if old != new:
+            speaks = [
+                replace(voice, strength=new.times(voice.strength.highest / (old.highest or 1)))
+                if voice.moves == lead.moves
+                else voice
+                for voice in speaks
+            ]
+        look = Strength.parse(settings.appearance_strength)
+        changed = look != Strength.parse(self.settings.appearance_strength) or settings.clip != self.settings.clip
+        if lead.moves and changed:
+            others = [voice for voice in speaks if not voice.moves and voice.run.folder != lead.run.folder]
+            speaks = [voice for voice in speaks if voice.moves]
+            speaks += [replace(voice, strength=look) for voice in others]
+            if look.highest and not others:
+                speaks.append(look_of(lead.run, lead.save, settings.clip, look))
         return Cast(self.name, tuple(speaks), self.path.parent)
 
     def differences(self, made_with: Mapping[str, Any]) -> list[str]:
@@ -78,10 +87,6 @@ def read(word: str, project: str | None = None) -> Recipe:
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
         raise _no_recipe(path, f"{type(fault).__name__}: {fault}") from fault
     return Recipe(path, video, prompt, seed, settings, voices, name, record)
-
-
-def _loudness(settings: SampleSettings) -> tuple[Strength, Strength]:
-    return Strength.parse(settings.strength), Strength.parse(settings.appearance_strength)
 
 
 def _short(value: object) -> str:

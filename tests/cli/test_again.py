@@ -63,6 +63,16 @@ def test_flags_change_it(mdctl: Mdctl, video: Path) -> None:
     assert sidecar(said.lines[0])["prompt"] == "a robot"
 
 
+def test_a_look_can_be_added_and_taken_away(mdctl: Mdctl, video: Path) -> None:
+    """A strength for the look that the video had not is heard, at the clip that is asked for, and is gone with 0."""
+    said = mdctl("gen", "--from", str(video), "--appearance-strength", "0.7", "--clip", "2", "-q")
+    assert said.code == 0, said.err
+    files = [(voice["file"], voice["strength"]) for voice in sidecar(said.lines[0])["voices"]]
+    assert files == [("temporal.safetensors", "2@0-0.5"), ("spatial_001.safetensors", 0.7)]
+    again = mdctl("gen", "--from", said.lines[0], "--appearance-strength", "0", "-q")
+    assert [voice["file"] for voice in sidecar(again.lines[0])["voices"]] == ["temporal.safetensors"]
+
+
 def test_another_save_of_the_same_weights_will_do(mdctl: Mdctl, video: Path, run: Run) -> None:
     """What counts is the hash of the weights: without them the project is named, and nothing is made."""
     for save in run.saves():

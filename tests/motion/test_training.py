@@ -126,43 +126,6 @@ def test_looks_may_be_learned_first(backbone: Backbone, share: float, alone: int
         events.clear()
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_a_batch_is_the_mean_of_its_draws(
-    fresh: Callable[[], Backbone], monkeypatch: pytest.MonkeyPatch, shared: bool
-) -> None:
-    """Losses and gradients of one step of four draws are the means over four steps of one, by whatever adapters.
-
-    Two draws are of each clip, and some are masked: they go through the model in groups.
-    """
-    settings = tiny_settings(spatial_mask=0.4, dropout=0.0, steps=4, shared_spatial=shared)
-
-    def learned(settings: TrainSettings) -> tuple[dict[str, Tensor], float, float]:
-        backbone, gradients = fresh(), dict[str, Tensor]()
-        samples = tiny_samples(backbone)
-        state = begin(backbone, len(samples), settings)
-        for name in state.adapters.names:  # first weights are zero, and a look would speak to nobody
-            for weight in state.adapters.parameters(name):
-                weight.data.add_(0.05)
-
-        def keep(state: TrainState, name: str, _: float) -> bool:
-            parts = [p.grad.flatten() for p in state.adapters.parameters(name) if p.grad is not None]
-            gradients[name] = gradients.get(name, torch.zeros(())) + torch.cat(parts)
-            state.optimizers[name].zero_grad()
-            return True
-
-        monkeypatch.setattr(training, "_apply", keep)
-        steps = list(train(backbone, state, samples, settings))
-        sums = [sum(step.temporal_loss or 0 for step in steps), sum(step.spatial_loss or 0 for step in steps)]
-        return gradients, *sums
-
-    ones, *losses = learned(settings)
-    batch, *together = learned(replace(settings, batch=4, steps=1))
-    assert batch.keys() == ones.keys()
-    for name, gradient in ones.items():
-        torch.testing.assert_close(4 * batch[name], gradient, rtol=1e-3, atol=1e-5)
-    assert [4 * loss for loss in together] == pytest.approx(losses, rel=1e-4)
-
-
 def test_an_idle_adapter_rests(backbone: Backbone) -> None:
     """Decay does not shrink the adapter of a clip that was not drawn."""
     samples, settings = tiny_samples(backbone), tiny_settings(steps=1, spatial_mask=0.0, weight_decay=0.9)
