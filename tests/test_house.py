@@ -50,7 +50,8 @@ ONLY_IN = {
     "tomlkit": "workspace/documents.py",
     "filelock": "workspace/locks.py",
     "platformdirs": "workspace/locations.py",
-    "huggingface_hub": "workspace/weights.py",
+    "huggingface_hub": "workspace/hub.py",
+    "httpx2": "workspace/hub.py",
 }
 """Where a dependency's wall stands."""
 
@@ -211,7 +212,8 @@ from mdctl.cli.app import main
 lines = (["--help"], ["list"], ["path"], ["models", "list"], ["templates", "list"], ["show", "golf"], ["train", "-h"])
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     codes = [main(line) for line in lines]
-heavy = {"torch", "diffusers", "transformers", "peft", "safetensors", "numpy", "cv2", "av", "rich"}
+heavy = {"torch", "diffusers", "transformers", "peft", "safetensors", "numpy", "cv2", "av", "rich", "httpx2"}
+heavy |= {"huggingface_hub"}
 print(codes, sorted(heavy & set(sys.modules)))
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

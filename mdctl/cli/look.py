@@ -19,11 +19,10 @@ def mount(app: typer.Typer) -> None:
 
 def size(count: int) -> str:
     """Bytes as a person reads them."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count //= 1000
-    return f"{count} GB"
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:{'.1f' if count < 10 ** (power + 1) else '.0f'}} {unit}"
+    return f"{count} B"
 
 
 def list_projects(

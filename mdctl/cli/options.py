@@ -15,6 +15,7 @@ Model = Annotated[
     str | None,
     typer.Option("--model", help="Base model: a name, a folder or a hub id.", show_default="auto"),
 ]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A name, a folder or a hub id.", show_default=False)]
 Size = Annotated[
     str | None, typer.Option("--size", metavar="WxH", help="Width and height.", show_default="as the model")
 ]

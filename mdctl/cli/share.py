@@ -1,31 +1,28 @@
-"""`export` and `import`: what was learned, passed on in one file, or as files that other programs read."""
+"""`export` and `import`: what was learned, passed on and taken in; `import` trusts nothing that it is given."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from mdctl.catalog import CARDS
-from mdctl.cli import options, voices
+from mdctl.cli import foreign, options
+from mdctl.cli.export import TRAINED, export
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.look import size
 from mdctl.errors import BadInput, MdctlError, NotFound, Refused, UsageFault
 from mdctl.settings import TrainSettings, from_table
 from mdctl.text import safe, slug
-from mdctl.workspace import archive, atomic, documents, records, weights
+from mdctl.workspace import archive, documents, records, weights
 from mdctl.workspace.archive import Archive
 from mdctl.workspace.project import Project
 from mdctl.workspace.records import ClipRecord
-from mdctl.workspace.runs import Run
-from mdctl.workspace.saves import OPTIMIZER, Save
-
-TRAINED = frozenset(field.name for field in fields(TrainSettings)) - {"threads", "deterministic", "save_every"}
-"""Settings that say how something was learned; others say on which computer."""
 
 _MOST_CLIPS = 10_000
+_HEAD_BYTES = 512
+"""In so many a zip that torch packed names its pickle, and a pickle of its own begins."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -34,107 +31,23 @@ def mount(app: typer.Typer) -> None:
     app.command("import", epilog=EPILOG)(import_)
 
 
-def export(
-    name: options.ProjectName,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE|DIR", help="Where to put it.", show_default="NAME.mdz"),
-    ] = None,
-    to: Annotated[
-        Literal["peft"] | None, typer.Option("--to", help="As files that another library reads.", show_default=False)
-    ] = None,
-    with_clips: Annotated[bool, typer.Option("--with-clips", help="Pass the clips on too.")] = False,
-    checkpoint: Annotated[str | None, typer.Option(help="Which save: last, or its step.", show_default="last")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
-) -> int:
-    """Pass on what a project has learned: adapters, settings and a card; no clips, no paths, no names of people.
-
-    \b
-    mdctl export golf
-    mdctl export golf -o golf-for-you.mdz --with-clips
-    mdctl export golf --to peft -o golf-peft/
-    """
-    project = Project.open(name)
-    run, save = voices.find_save(project, checkpoint)
-    if to == "peft":
-        return _peft(project, run, save, output or Path(f"{name}-peft"))
-    path = output or Path(f"{name}{archive.SUFFIX}")
-    if path.is_dir():
-        path = path / f"{name}{archive.SUFFIX}"
-    if path.exists() and not force:
-        raise UsageFault(f"the file '{safe(str(path), 200)}' exists.", fix="another name with -o, or --force")
-    content = packed(project, run, save, with_clips).pack()
-    atomic.write(path.absolute(), content)
-    face().done(f"{path.name}: {size(len(content))}, step {save.step} of '{name}'.", [f"mdctl import {path.name}"])
-    face().result([str(path.absolute())], {"project": name, "bytes": len(content)})
-    return 0
-
-
-def packed(project: Project, run: Run, save: Save, with_clips: bool) -> Archive:
-    """A project's save as an archive; what is private stays at home."""
-    record, trained = project.record, run.settings
-    model = str(trained["model"]["name"])
-    public = model in CARDS or bool(re.fullmatch(r"[\w.-]+/[\w.-]+(@[0-9a-f]{40})?", model))
-    card = {
-        "name": project.name,
-        "kind": record.kind,
-        "learns": trained.get("learns", "motion"),
-        "caption": record.caption,
-        "subject": record.subject,
-        "step": save.step,
-        "model": {"name": model if public else "", "fingerprint": trained["model"]["fingerprint"]},
-        "clips": trained["clips"],
-        "train": {key: value for key, value in trained["train"].items() if key in TRAINED},
-        "clip": [
-            {key: clip[key] for key in ("sha256", "caption", "trim", "picture") if key in clip}
-            for clip in trained["clip"]
-        ],
-    }
-    files = {f"adapters/{file}": save.read(file) for file in save.files if file != OPTIMIZER}
-    if with_clips:
-        for clip in project.clips:
-            files[f"clips/{clip.file}"] = project.path_of(clip).read_bytes()
-    return Archive(card, files, _readme(card))
-
-
-def _readme(card: Mapping[str, Any]) -> str:
-    base = card["model"]["name"] or "a model of the maker's own"
-    return (
-        f'# {card["name"]}\n\n{card["kind"].capitalize()} learned with mdctl: "{card["caption"]}"\n\n'
-        f"Base model: {base} ({card['model']['fingerprint']}). Its licence holds for what is made with it.\n\n"
-        f"{card['step']} steps on {len(card['clip'])} clips.\n\n"
-        f"    mdctl import {card['name']}.mdz\n"
-    )
-
-
-def _peft(project: Project, run: Run, save: Save, folder: Path) -> int:
-    """One folder for each adapter, as peft's `PeftModel.from_pretrained` reads it."""
-    from mdctl.motion import exchange
-
-    if folder.exists():
-        raise UsageFault(f"the folder '{safe(str(folder), 200)}' exists.", fix="another name with -o")
-    adapters = [file for file in save.files if file != OPTIMIZER]
-    with atomic.folder(folder.absolute()) as stage:
-        for file in adapters:
-            for name, content in exchange.to_peft(save.read(file), str(save.folder / file)).items():
-                atomic.write(stage / file.removesuffix(".safetensors") / name, content)
-    said = f"{len(adapters)} adapter{'s' * (len(adapters) != 1)} of '{project.name}' in {folder}, one folder each."
-    face().done(f"{said} Base model: {run.settings['model']['name']}.")
-    face().result([str(folder.absolute())], {"project": project.name, "adapters": adapters})
-    return 0
-
-
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive of mdctl export.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An archive of mdctl export, or a LoRA file.", show_default=False)
+    ],
     name: Annotated[
         str | None, typer.Option("--name", help="What to call the project.", show_default="its own")
     ] = None,
     model: options.Model = None,
+    kind: Annotated[
+        foreign.Kind | None,
+        typer.Option("--as", help="Of a LoRA file that has both: which part.", show_default="what it has"),
+    ] = None,
     convert: Annotated[
         bool, typer.Option("--convert", help="Read a run of the official implementation, apart and without network.")
     ] = False,
     caption: Annotated[
-        str | None, typer.Option(help="With --convert: what happened in the clips.", show_default=False)
+        str | None, typer.Option(help="Of what is no archive: what happened in the clips.", show_default=False)
     ] = None,
 ) -> int:
     """Take in what somebody else has learned, as a project of your own; what looks odd is refused whole.
@@ -142,11 +55,15 @@ def import_(
     \b
     mdctl import golf.mdz
     mdctl import golf.mdz --name golf-of-a-friend
+    mdctl import zoom.safetensors --model FOLDER --caption "a person is playing golf"
     mdctl import outputs/train/golf/ --convert --model zeroscope --caption "a person is playing golf"
     """
     if convert:
-        return _converted(file, name, model, caption or "")
-    _require_archive(file)
+        return foreign.convert(file, name, model, caption or "")
+    if not _is_archive(file):
+        return foreign.take(file, name, model, caption or "", kind)
+    if kind or caption:
+        raise UsageFault("--as and --caption are for weights; an archive says both itself.", fix="leave them out")
     found = archive.read(file)
     project = _taken_in(file, found, name, model)
     save = project.runs()[-1].saves()[-1]
@@ -163,13 +80,17 @@ def import_(
     return 0
 
 
-def _require_archive(file: Path) -> None:
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(4)
-    except OSError as error:
-        raise NotFound(f"there is no archive '{safe(str(file), 200)}'.", why=str(error.strerror)) from error
-    if head[:1] == b"\x80" or (head == b"PK\x03\x04" and file.suffix in (".pt", ".bin", ".ckpt", ".pth")):
+def _is_archive(file: Path) -> bool:
+    """Whether it begins as one, whatever it is called; `Refused` where it begins as a pickle."""
+    if file.is_dir():
+        return False
+    if not file.is_file():
+        raise NotFound(f"there is no archive '{safe(str(file), 200)}'.")
+    with file.open("rb") as opened:
+        head = opened.read(_HEAD_BYTES)
+    packed = head[:2] == b"PK"
+    # The length of a safetensors header may begin like a pickle too; behind it comes a brace.
+    if (head[:1] == b"\x80" and head[8:9] != b"{") or (packed and b"data.pkl" in head):
         raise Refused(
             f"'{safe(file.name, 120)}' is a pickle, which can run code; it is not opened.",
             fix=(
@@ -178,50 +99,7 @@ def _require_archive(file: Path) -> None:
             ),
             code="MD-PICKLE",
         )
-
-
-def _converted(path: Path, name: str | None, model: str | None, caption: str) -> int:
-    """A project of the weights that the official implementation left behind."""
-    from mdctl.motion import families, lora, official
-
-    card, folder = weights.find(model or "zeroscope")
-    network, layers, print_ = families.blueprint(folder), families.layers(folder), weights.fingerprint(folder)
-    files, ranks = dict[str, bytes](), set[int]()
-    sources = official.find(path)
-    for kind, source in sources.items():
-        for adapter, tensors in official.adapters(official.read(source), kind, network, layers, source).items():
-            rank = next(iter(tensors.values())).shape[0]
-            pattern = layers.temporal if kind == lora.TEMPORAL else layers.spatial
-            files[f"{adapter}.safetensors"] = lora.pack(tensors, lora.AdapterCard(kind, rank, print_, pattern))
-            ranks.add(rank)
-            if official.untrained(tensors):
-                face().warn(f"{source.name}: {adapter} was never trained, it says nothing.")
-    step = max(official.step_of(source) for source in sources.values())
-    moves = f"{lora.TEMPORAL}.safetensors" in files
-    looks = max(1, sum(file.startswith(lora.SPATIAL) for file in files))
-    project = Project.adopt(
-        name or slug(path.stem if path.is_file() else path.name, 60) or "imported",
-        kind="motion" if moves else "appearance",
-        caption=documents.plain(" ".join(caption.split())),
-        subject=documents.plain(records.subject_of(" ".join(caption.split()))),
-        model=card.name,
-        clips=[],
-        files={},
-        settings={
-            "learns": "motion" if moves else "appearance",
-            "model": {"name": card.name, "folder": str(folder), "fingerprint": print_},
-            "clips": {"frames": card.frames, "fps": card.fps, "width": card.width, "height": card.height},
-            "train": {"steps": step, "rank": max(ranks)},
-            "clip": [{"sha256": "0" * 64, "name": f"clip {number + 1}", "caption": caption} for number in range(looks)],
-            "imported": {"from": "the official implementation"},
-        },
-        step=step,
-        adapters=files,
-    )
-    count = f"{len(files)} adapter{'s' * (len(files) != 1)} of rank {', '.join(map(str, sorted(ranks)))}"
-    face().done(f"Imported {project.record.kind} '{project.name}' for {card.name}: {count}, step {step}.")
-    face().result([str(project.folder)], {"project": project.name, "adapters": sorted(files)})
-    return 0
+    return packed
 
 
 def _taken_in(path: Path, found: Archive, name: str | None, model: str | None) -> Project:

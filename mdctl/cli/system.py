@@ -7,20 +7,23 @@ from typing import Annotated, Any
 import typer
 
 from mdctl.catalog import CARDS
+from mdctl.cli import options, pull
 from mdctl.cli.face import EPILOG, face
 from mdctl.errors import MdctlError, UsageFault
 from mdctl.text import safe
 from mdctl.workspace import atomic, locations, presets, weights
+from mdctl.workspace.pulled import Pulled
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    models = _group("models", "List and show the base models.", "mdctl models list\nmdctl models show zeroscope")
+    models = _group("models", "List, get and check the base models.", "mdctl models list\nmdctl models pull zeroscope")
     models.command("list", epilog=EPILOG)(list_models)
     models.command("show", epilog=EPILOG)(show_model)
     models.command("path", epilog=EPILOG)(model_path)
+    pull.mount(models)
     app.add_typer(models)
     templates = _group("templates", "List, show and copy presets.", "mdctl templates list")
     templates.command("list", epilog=EPILOG)(list_templates)
@@ -41,20 +44,13 @@ def list_models() -> int:
     """
     records, rows = [], []
     for card in CARDS.values():
-        here = weights.installed(card)
-        get = "" if here else weights.pull_line(card, locations.models() / card.name)
+        here = weights.presence(card)
+        get = f"mdctl models pull {card.name}" if here == "no" else ""
         shape = f"{card.frames} x {card.width}x{card.height}"
-        rows.append(
-            [
-                card.name,
-                card.summary,
-                shape,
-                card.licence,
-                "in the package" if here and not card.repository else "yes" if here else "no",
-            ]
-        )
+        rows.append([card.name, card.summary, shape, card.licence, here])
         records.append({"name": card.name, "summary": card.summary, "frames": card.frames, "width": card.width,
-                        "height": card.height, "licence": card.licence, "installed": here, "get": get})  # fmt: skip
+                        "height": card.height, "licence": card.licence, "installed": here != "no",
+                        "verified": here == "verified", "get": get})  # fmt: skip
     face().answer(
         ["MODEL", "WHAT", "CLIPS", "LICENCE", "INSTALLED"], rows, records, [card.name for card in CARDS.values()]
     )
@@ -64,10 +60,7 @@ def list_models() -> int:
     return 0
 
 
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A name, a folder or a hub id.", show_default=False)]
-
-
-def show_model(name: ModelName) -> int:
+def show_model(name: options.ModelName) -> int:
     """Show one base model: where it lies, how large it is, and what adapters take in it.
 
     \b
@@ -80,13 +73,14 @@ def show_model(name: ModelName) -> int:
     here = weights.installed(known) if known else True
     card, folder = weights.find(name) if here else (known, None)
     assert card is not None
+    pulled = Pulled.read(folder) if folder else None
     anatomy = families.anatomy(folder, card.family)
     record: dict[str, Any] = {
         "name": card.name,
         "summary": card.summary,
         "family": card.family,
         "repository": card.repository,
-        "revision": card.revision,
+        "revision": pulled.commit if pulled else card.revision,
         "licence": card.licence,
         "frames": card.frames,
         "fps": card.fps,
@@ -101,6 +95,7 @@ def show_model(name: ModelName) -> int:
     facts = [
         (card.name, card.summary),
         ("licence", card.licence),
+        *([("commit", f"{pulled.commit} of {pulled.repository}")] if pulled else []),
         ("clips", f"{card.frames} frames of {card.width}x{card.height} at {card.fps:g} fps"),
         ("network", f"{anatomy.parameters:,} parameters"),
         ("look", f"{anatomy.spatial_layers} layers, {anatomy.spatial_parameters:,} parameters at rank {anatomy.rank}"),
@@ -111,12 +106,12 @@ def show_model(name: ModelName) -> int:
         ("folder", str(folder) if folder else "not on this computer"),
     ]
     if folder is None:
-        facts.append(("get it", weights.pull_line(card, locations.models() / card.name)))
+        facts.append(("get it", f"mdctl models pull {card.name}"))
     face().sheet(facts, record)
     return 0
 
 
-def model_path(name: ModelName) -> int:
+def model_path(name: options.ModelName) -> int:
     """Print the folder of a base model.
 
     \b

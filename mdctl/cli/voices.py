@@ -122,7 +122,8 @@ def look_of(run: Run, save: Save, clip: int, strength: Strength) -> Voice:
 def base_of(voices: Sequence[Voice]) -> str:
     """The base model that all of them can speak in: that of the first; checked from descriptions, before any loading.
 
-    `BadInput` where one was made for another architecture. Another fine-tune or revision of the same is told and used.
+    `BadInput` where one was made for another architecture. Another fine-tune or revision of the same is told and used,
+    but for a project's own: that can be trained again.
     """
     from mdctl.motion import families, lora
 
@@ -133,7 +134,7 @@ def base_of(voices: Sequence[Voice]) -> str:
         said = lora.card_of(voice.save.read(voice.file), str(voice.where))
         if said.base == now:
             continue
-        if voice.run.project == first.run.project:
+        if voice.run.project == first.run.project and "imported" not in first.run.settings:
             raise BadInput(
                 f"'{first.run.project}' was trained on another base model than '{card.name}' as it is now.",
                 why="adapters do not move between base models.",
@@ -141,6 +142,7 @@ def base_of(voices: Sequence[Voice]) -> str:
                 code="MD-MODEL-CHANGED",
             )
         other = voice.run.settings["model"]["name"]
+        other = f"another {other}" if other == card.name else other
         if misfits := lora.misfits(voice.save.read(voice.file), str(voice.where), families.blueprint(folder)):
             raise BadInput(
                 f"'{voice.run.project}' and '{first.run.project}' do not go together.",

@@ -240,24 +240,25 @@ def card_of(file: bytes, where: str) -> AdapterCard:
     return card
 
 
-def extent(network: nn.Module, pattern: str, rank: int) -> tuple[int, int]:
-    """How many layers an adapter of this pattern is laid into, and how many parameters it has."""
-    layers = [
-        module
+def hosts(network: nn.Module, pattern: str) -> dict[str, nn.Linear]:
+    """The layers that an adapter of this pattern is laid into, by their full names, in the order of the network."""
+    return {
+        name: module
         for name, module in network.named_modules()
         if isinstance(module, nn.Linear) and re.fullmatch(pattern, name)
-    ]
+    }
+
+
+def extent(network: nn.Module, pattern: str, rank: int) -> tuple[int, int]:
+    """How many layers an adapter of this pattern is laid into, and how many parameters it has."""
+    layers = hosts(network, pattern).values()
     return len(layers), sum(rank * (layer.in_features + layer.out_features) for layer in layers)
 
 
 def widest_rank(network: nn.Module, layers: Layers) -> int:
     """The narrowest width among the layers an adapter would be laid into; no rank may be larger."""
-    patterns = [re.compile(layers.spatial), re.compile(layers.temporal)]
-    widths = [
-        min(module.in_features, module.out_features)
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and any(pattern.fullmatch(name) for pattern in patterns)
-    ]
+    adapted = [*hosts(network, layers.spatial).values(), *hosts(network, layers.temporal).values()]
+    widths = [min(layer.in_features, layer.out_features) for layer in adapted]
     if not widths:
         raise BadInput("this model has no layers that mdctl knows how to adapt.", fix="mdctl models list")
     return min(widths)

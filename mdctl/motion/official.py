@@ -6,7 +6,7 @@ several spatial adapters the pairs are interleaved: all clips' pairs of the firs
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -77,11 +77,7 @@ def adapters(
 ) -> dict[str, dict[str, Tensor]]:
     """Adapters by their names, each with the weights of its layers by name; count and shapes are checked first."""
     pattern = layers.temporal if kind == lora.TEMPORAL else layers.spatial
-    hosts = [
-        (name, module)
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and re.fullmatch(pattern, name)
-    ]
+    hosts = list(lora.hosts(network, pattern).items())
     number, rest = divmod(len(matrices), 2 * len(hosts)) if hosts else (0, 1)
     if rest or not number or (kind == lora.TEMPORAL and number != 1):
         many = " or a multiple of it" if kind == lora.SPATIAL else ""
@@ -104,6 +100,6 @@ def adapters(
     return found
 
 
-def untrained(tensors: dict[str, Tensor]) -> bool:
+def untrained(tensors: Mapping[str, Tensor]) -> bool:
     """Whether every way up is zero, so that the adapter says nothing."""
     return not any(bool(torch.any(tensor)) for key, tensor in tensors.items() if ".lora_B." in key)

@@ -12,7 +12,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b, sha256
 from itertools import count
@@ -128,6 +128,17 @@ def append(path: Path, line: str) -> None:
             os.close(descriptor)
 
 
+def extend(path: Path, blocks: Iterable[bytes]) -> None:
+    """Add blocks to the end of a file as they come; what came before a fault stays, to be gone on from."""
+    room(path.parent)
+    with explaining(path):
+        path.touch(0o600)
+    with _filling(path, path, os.O_APPEND) as descriptor:
+        for block in blocks:
+            with explaining(path, len(block)):
+                _put(descriptor, block)
+
+
 # Folders
 
 
@@ -154,12 +165,17 @@ def folder(path: Path) -> Iterator[Path]:
         stage.mkdir(0o700)
     try:
         yield stage
-        with explaining(path):
-            _sync_tree(stage)
-            _rename(stage, path)
-            _sync_folder(path.parent)
+        settle(stage, path)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def settle(stage: Path, path: Path) -> None:
+    """Give a filled folder the name `path` in one step, once it is on disk; `FileExistsError` when it is taken."""
+    with explaining(path):
+        _sync_tree(stage)
+        _rename(stage, path)
+        _sync_folder(path.parent)
 
 
 def move(source: Path, target: Path) -> Path:
@@ -237,9 +253,9 @@ def _encoded(data: bytes | str) -> bytes:
 
 
 @contextmanager
-def _filling(loose: Path, path: Path) -> Iterator[int]:
+def _filling(loose: Path, path: Path, more: int = 0) -> Iterator[int]:
     with explaining(path):
-        descriptor = os.open(loose, os.O_WRONLY | _BINARY)
+        descriptor = os.open(loose, os.O_WRONLY | _BINARY | more)
     try:
         yield descriptor
     finally:
@@ -302,37 +318,33 @@ def _rename(source: Path, target: Path, *, replace: bool = False) -> None:
 
 
 def _sync(path: Path) -> None:
-    if _staged(path):  # a staging folder is synced once, as a whole
-        return
-    descriptor = os.open(path, os.O_RDWR | _BINARY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if not _staged(path):  # a staging folder is synced once, as a whole
+        _flush(path, os.O_RDWR | _BINARY)
 
 
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt" or _staged(folder / "any"):
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _flush(folder, os.O_RDONLY)
     except OSError as error:
         if error.errno not in _NO_FOLDER_SYNC:
             raise
-    finally:
-        os.close(descriptor)
 
 
 def _sync_tree(stage: Path) -> None:
     for path in [*sorted(stage.rglob("*"), reverse=True), stage]:  # what is inside goes first
         if path.is_dir() and os.name == "nt":
             continue
-        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | _BINARY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _flush(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | _BINARY)
+
+
+def _flush(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _erase(path: Path) -> None:
@@ -360,7 +372,7 @@ def explaining(path: Path, needed_bytes: int = 0) -> Iterator[None]:
 def _explained(error: OSError, path: Path, needed_bytes: int) -> MdctlError | None:
     reason = f"{path}: {error.strerror or error}"
     if error.errno in _FULL:
-        sizes = f"{_megabytes(needed_bytes)} to be written, {_megabytes(_free_bytes(path))} free"
+        sizes = f"{_megabytes(needed_bytes)} to be written, {_megabytes(free_bytes(path))} free"
         cures = ("make room on it,", "or set MDCTL_HOME to a folder on a larger disk.")
         return NoSpace(f"the disk is full: {sizes}.", why=reason, fix=cures)
     if error.errno in _CLOSED:
@@ -376,7 +388,8 @@ def _explained(error: OSError, path: Path, needed_bytes: int) -> MdctlError | No
     return None
 
 
-def _free_bytes(path: Path) -> int:
+def free_bytes(path: Path) -> int:
+    """How much room is left where a path lies, or would lie."""
     for place in (path, *path.parents):
         with suppress(OSError):
             return shutil.disk_usage(place).free

@@ -32,6 +32,7 @@ _DOING = {
     "rm": "removed",
     "restore": "restored",
     "import": "imported",
+    "pull": "pulled",
 }
 _GATE_S = 10.0  # a gate is held for a few file operations; more than this is a fault
 

@@ -2,8 +2,8 @@
 
 import json
 import re
-import shlex
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
@@ -12,10 +12,10 @@ from mdctl.catalog import CARDS, STARTER, ModelCard
 from mdctl.errors import BadInput, NotFound, NotInstalled, nearest
 from mdctl.text import safe
 from mdctl.workspace import locations
+from mdctl.workspace.pulled import Pulled
 
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([0-9a-f]{40}))?")
 _SAMPLE_BYTES = 1 << 20
-_NEEDED = ("*.json", "*.txt", "*.safetensors")
 
 
 def find(model: str) -> tuple[ModelCard, Path]:
@@ -25,25 +25,29 @@ def find(model: str) -> tuple[ModelCard, Path]:
     The card's name finds the same model again, from wherever it is asked.
     """
     name = STARTER.name if model == "auto" else model
-    if card := CARDS.get(name):
-        folder = _place(card)
-        if not installed(card):
-            raise _missing(card, folder)
-        return card, folder
-    if path := _folder(model):
+    if name not in CARDS and (path := _folder(model)):
         return _card_of(path, str(path)), path
-    if hub := _HUB_ID.fullmatch(model):
-        repository, revision = hub.groups()
-        folder = locations.models() / model.replace("/", "--")
-        if not (folder / "unet").is_dir():
-            raise _missing(_plain_card(model, repository, revision), folder)
-        return _card_of(folder, model, repository, revision), folder
+    if known := source(name):
+        card, folder = known
+        if not _complete(folder):
+            raise _missing(card, folder)
+        return card if card.name in CARDS else _card_of(folder, name, card.repository, card.revision), folder
     near = nearest(model, CARDS)
     raise NotFound(
         f"there is no base model '{safe(model, 200)}'.",
         why="it is no name that mdctl knows, no folder, and no hub id such as org/name.",
         fix=f"--model {near}" if near else "mdctl models list",
     )
+
+
+def source(model: str) -> tuple[ModelCard, Path] | None:
+    """What is known of a name of the catalog or a hub id, and where the model lies once it is here; else None."""
+    if card := CARDS.get(model):
+        return card, _place(card)
+    if hub := _HUB_ID.fullmatch(model):
+        repository, revision = hub.groups()
+        return _plain_card(model, repository, revision), locations.models() / model.replace("/", "--")
+    return None
 
 
 def _folder(model: str) -> Path | None:
@@ -55,20 +59,28 @@ def _folder(model: str) -> Path | None:
 
 def installed(card: ModelCard) -> bool:
     """Whether the weights of a catalog model are on this computer."""
-    return (_place(card) / "unet" / "config.json").is_file()
+    return _complete(_place(card))
+
+
+def presence(card: ModelCard) -> str:
+    """`in the package`, `no`, `verified` when every file was as the hub states it when it came, else `yes`."""
+    if not card.repository:
+        return "in the package"
+    if not installed(card):
+        return "no"
+    folder = _place(card)
+    record = Pulled.read(folder)
+    return "verified" if record and record.fits(folder) else "yes"
+
+
+def _complete(folder: Path) -> bool:
+    return (folder / "unet" / "config.json").is_file()
 
 
 def _place(card: ModelCard) -> Path:
     if card.repository is None:
         return Path(str(files("mdctl.motion.starter").joinpath("model")))
     return locations.models() / card.name
-
-
-def pull_line(card: ModelCard, folder: Path) -> str:
-    """The command that brings a model's safetensors to where mdctl looks for them."""
-    revision = f" --revision {card.revision}" if card.revision else ""
-    wanted = " ".join(f"--include '{pattern}'" for pattern in _NEEDED)
-    return f"hf download {card.repository}{revision} {wanted} --local-dir {shlex.quote(str(folder))}"
 
 
 def _missing(card: ModelCard, folder: Path) -> NotInstalled:
@@ -78,7 +90,7 @@ def _missing(card: ModelCard, folder: Path) -> NotInstalled:
     return NotInstalled(
         f"the base model '{safe(card.name)}' is not on this computer.",
         why=f"{folder} holds no model; mdctl downloads nothing by itself.",
-        fix=(pull_line(card, folder), "or use the one inside the package: --model starter"),
+        fix=(f"mdctl models pull {card.name}", "or use the one inside the package: --model starter"),
     )
 
 
@@ -113,7 +125,8 @@ def _card_of(folder: Path, name: str, repository: str | None = None, revision: s
             fix="name a diffusers model folder with unet, vae, text_encoder, tokenizer and scheduler",
         ) from fault
     family = "unet3d" if unet.get("_class_name") == "UNet3DConditionModel" else "animatediff"
-    return _plain_card(name, repository, revision, edge, family)
+    card, record = _plain_card(name, repository, revision, edge, family), Pulled.read(folder)
+    return replace(card, licence=record.licence) if record and record.licence else card
 
 
 def fingerprint(folder: Path) -> str:

@@ -291,7 +291,7 @@ def test_strict_stops_at_the_first(mdctl: Mdctl, films: Path, home: Path) -> Non
         (["BENCH/walk.mp4", "--model", "BENCH/none"], 3, "no base model"),
         (["BENCH/walk.mp4", "--model", "x" * 5000], 3, "no base model"),
         (["BENCH/walk.mp4", "--model", "BENCH"], 4, "no text-to-video model"),
-        (["BENCH/walk.mp4", "--model", "some/repository"], 8, "hf download some/repository"),
+        (["BENCH/walk.mp4", "--model", "some/repository"], 8, "mdctl models pull some/repository"),
         (["BENCH/walk.mp4", "--template", "drafd"], 4, "did you mean draft?"),
         ([], 2, "CLIPS"),
     ],

@@ -107,6 +107,17 @@ def test_clips_on_demand(mdctl: Mdctl, golf: Project, tmp_path: Path, take: Call
     assert said.code == 0, said.err
 
 
+def test_another_fine_tune_is_told_and_used(mdctl: Mdctl, packed: Path, model: Path, tmp_path: Path) -> None:
+    """What came without its clips cannot be trained again, so other weights of the same shape are a warning (E8)."""
+    other = shutil.copytree(model, tmp_path / "tuned")
+    config = other / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text() + "\n")
+    assert mdctl("import", str(packed), "--model", str(other), "--name", "guest").code == 0
+    said = mdctl("gen", "guest", "a monkey", *FAST[:-1])
+    assert said.code == 0, said.err
+    assert "it is used all the same" in said.err
+
+
 def test_a_taken_name_gets_a_number(golf: Project, packed: Path, take: Callable[..., Any]) -> None:
     """The project that is there is not touched (F4); a name can be given."""
     before = tree(golf.folder)

@@ -9,7 +9,7 @@ import pytest
 from stage import QUICK, Mdctl
 
 from mdctl.cli.learning import End
-from mdctl.workspace import locations, presets
+from mdctl.workspace import presets
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 
@@ -306,8 +306,8 @@ def test_a_project_that_says_what_cannot_be(
         (("--rank", "wide"), 2, "--rank"),
         (("--device", "abacus"), 2, "'abacus' is not one of 'auto'"),
         (("--template", "nothing-like-it"), 4, "there is no template"),
-        (("--model", "zeroscope"), 8, "hf download cerspense/zeroscope_v2_576w --include"),
-        (("--model", "org/name@" + "0" * 40), 8, f"hf download org/name --revision {'0' * 40}"),
+        (("--model", "zeroscope"), 8, "mdctl models pull zeroscope"),
+        (("--model", "org/name@" + "0" * 40), 8, f"mdctl models pull org/name@{'0' * 40}"),
         (("--model", "./nowhere"), 3, "no base model"),
     ],
 )
@@ -318,13 +318,6 @@ def test_refusals(mdctl: Mdctl, fresh: Project, unchanged: Hold, flags: tuple[st
     assert (said.code, said.out) == (code, "")
     assert words in said.err
     assert fresh.runs() == []
-
-
-def test_the_pull_line_says_where_to(mdctl: Mdctl, fresh: Project) -> None:
-    """The command that gets a model brings safetensors to where mdctl looks for them."""
-    said = mdctl("train", "golf", "--model", "modelscope")
-    assert f"--include '*.safetensors' --local-dir {locations.models() / 'modelscope'}" in said.err
-    assert ".bin" not in said.err
 
 
 def test_somebody_else_trains_it(mdctl: Mdctl, golf: Project) -> None:

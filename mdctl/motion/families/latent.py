@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from diffusers import AutoencoderKL
 from diffusers.models.attention_processor import AttnProcessor
+from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
@@ -51,6 +52,8 @@ class LatentVideo(ABC):
     def load(cls, folder: Path, device: torch.device, dtype: torch.dtype) -> "LatentVideo":
         """The model in this folder, all parts in `dtype`; only safetensors weights are opened, no code of it runs."""
         disable_progress_bar()  # the screen belongs to the caller
+        diffusers_logging.disable_progress_bar()
+        diffusers_logging.set_verbosity_error()
         return cls(
             cls.load_network(folder, dtype).to(device),
             AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **GIVEN).to(device),
