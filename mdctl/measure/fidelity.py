@@ -262,6 +262,22 @@ def unpack(file: bytes) -> list[Frames]:
         return list(content["frames"])
 
 
+def noted(name: str, rows: Sequence[Row]) -> str:
+    """What was read of a cell with this key, as one line, so that another computer need not make its videos again."""
+    found = [dataclasses.asdict(row) for row in rows]
+    return json.dumps({"key": name, "reader": readers.VERSION, "rows": found}, separators=(",", ":"))
+
+
+def recalled(line: str) -> tuple[str, list[Row]] | None:
+    """What `noted` wrote: the key and the rows; None where other readers have read. `ValueError` for another line."""
+    try:
+        told = json.loads(line)
+        rows = [Row(**{**row, "leaked": tuple(row["leaked"])}) for row in told["rows"]]
+        return (str(told["key"]), rows) if told["reader"] == readers.VERSION else None
+    except (KeyError, TypeError, AttributeError, RecursionError) as fault:
+        raise ValueError(str(fault)) from fault
+
+
 def read(cell: Cell, design: Design, drawn: Sequence[Frames]) -> list[Row]:
     """What the readers see in the videos of a cell."""
     train = taught(cell.motion)

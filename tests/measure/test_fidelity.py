@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdctl.errors import BadInput
-from mdctl.measure import fidelity, table
+from mdctl.measure import fidelity, readers, table
 from mdctl.measure.fidelity import Cell, Design, Row
 from mdctl.media import motions, world
 from mdctl.settings import TrainSettings
@@ -130,3 +130,15 @@ def test_a_table_with_holes_is_refused() -> None:
     rows = [_row("full", number) for number in range(5)] + [_row("full", 0, "bouncing")]
     with pytest.raises(BadInput):
         table.document(rows)
+
+
+def test_rows_come_back_as_they_were_noted() -> None:
+    """From one line; where other readers have read, it says nothing, and another line is refused."""
+    rows = [_row("full", leaked=("subject",)), _row("full", number=1, subject=None, found=False)]
+    line = fidelity.noted("abc", rows)
+    assert "\n" not in line
+    assert fidelity.recalled(line) == ("abc", rows)
+    assert fidelity.recalled(line.replace(f'"reader":"{readers.VERSION}"', '"reader":"0"')) is None
+    for odd in ("{}", "[]", "no", '{"key":"a","reader":"2","rows":[{"method":"full"}]}'):
+        with pytest.raises(ValueError):  # noqa: PT011 - the caller says which file
+            fidelity.recalled(odd)

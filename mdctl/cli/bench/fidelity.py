@@ -15,8 +15,9 @@ from mdctl.catalog import STARTER
 from mdctl.cli import options
 from mdctl.cli.choose import layers, pairs, resolve
 from mdctl.cli.face import face
-from mdctl.errors import Busy, NotFound, UsageFault, nearest
+from mdctl.errors import BadInput, Busy, NotFound, UsageFault, nearest
 from mdctl.settings import TrainSettings
+from mdctl.text import safe
 from mdctl.workspace import atomic, locations, locks, weights
 
 if TYPE_CHECKING:
@@ -45,13 +46,17 @@ def bench_fidelity(
     prompt_seed: Annotated[int | None, typer.Option(help="Another one gives other clips, prompts and noise.")] = None,
     settings: options.Set = None,
     score_only: Annotated[bool, typer.Option("--score-only", help="Read what is there; make nothing.")] = False,
+    known: Annotated[
+        Path | None,
+        typer.Option("--rows", metavar="FILE", help="A fidelity.jsonl: what is read there is not made again."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of videos and results.")] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
 ) -> int:
     """Does the motion come, and the look of the clips stay away? Measured on `starter`, whose world is known exactly.
 
     Trains every method on clips of one appearance, puts the motion on others, and lets readers tell what came out.
-    Stopped, it goes on where it was; started twice, the two share the work.
+    Stopped, it goes on where it was; started twice, the two share the work; --rows takes over what was read elsewhere.
 
     \b
     mdctl bench fidelity --quick
@@ -63,7 +68,11 @@ def bench_fidelity(
     folder = output.expanduser().resolve() if output else locations.bench() / "fidelity"
     began = time.monotonic()
     base = weights.fingerprint(weights.find("starter")[1])
-    paths = {cell: folder / "videos" / f"{fidelity.key(cell, design, base)}.npz" for cell in fidelity.cells(design)}
+    keys = {cell: fidelity.key(cell, design, base) for cell in fidelity.cells(design)}
+    taken = _taken(known) if known else {}
+    paths = {cell: folder / "videos" / f"{key}.npz" for cell, key in keys.items() if key not in taken}
+    if known:
+        face().say(f"{len(keys) - len(paths)} of {len(keys)} sets of videos were read before: {known}")
     if not score_only:
         _make(design, paths, device)
     if missing := [cell for cell, path in paths.items() if not path.exists()]:
@@ -73,11 +82,12 @@ def bench_fidelity(
             fix="mdctl bench fidelity without --score-only makes them",
         )
 
-    rows: list[Row] = []
-    with face().progress("reading", len(paths)) as show:
-        for number, (cell, path) in enumerate(paths.items(), 1):
-            rows += fidelity.read(cell, design, fidelity.unpack(path.read_bytes()))
+    read: dict[str, list[Row]] = {}
+    with face().progress("reading", len(keys)) as show:
+        for number, (cell, key) in enumerate(keys.items(), 1):
+            read[key] = taken.get(key) or fidelity.read(cell, design, fidelity.unpack(paths[cell].read_bytes()))
             show(number, cell.method)
+    rows = [row for found in read.values() for row in found]
     result = table.document(rows) | {
         "design": dataclasses.asdict(design),
         "base": {"name": "starter", "fingerprint": base},
@@ -85,6 +95,7 @@ def bench_fidelity(
     }
     atomic.write(folder / "fidelity.json", json.dumps(result, indent=1))
     atomic.write(folder / "fidelity.csv", _csv(rows))
+    atomic.write(folder / "fidelity.jsonl", "".join(f"{fidelity.noted(*cell)}\n" for cell in read.items()))
     atomic.write(folder / "fidelity.png", _sheet(design, paths))
     _tell(result, folder)
     return 0
@@ -118,6 +129,20 @@ def _design(
             changes[name] = tuple(dict.fromkeys(given))
     changes |= {name: number for name, number in numbers.items() if number is not None}
     return dataclasses.replace(plain, **changes)
+
+
+def _taken(file: Path) -> "dict[str, list[Row]]":
+    """What was read elsewhere, by the keys of the cells."""
+    from mdctl.measure import fidelity
+
+    try:
+        lines = [fidelity.recalled(line) for line in file.read_text("utf-8").splitlines()]
+    except FileNotFoundError as fault:
+        raise NotFound(f"there is no file '{safe(str(file), 200)}'.") from fault
+    except (OSError, ValueError) as fault:
+        fix = "give the fidelity.jsonl of an earlier mdctl bench fidelity"
+        raise BadInput(f"'{safe(str(file), 200)}' holds no rows.", why=safe(str(fault), 200), fix=fix) from fault
+    return dict(line for line in lines if line)
 
 
 # --- Making the videos, cell by cell.
@@ -175,7 +200,7 @@ def _tell(result: dict[str, Any], folder: Path) -> None:
         for name, method in found["methods"].items():
             cells = [f"{method[key]:.2f}{_within(method['ci'][key], '.2f')}" for key in SHOWN]
             rows.append([case, name, *cells, str(method["n"])])
-    names = [str(folder / name) for name in ("fidelity.json", "fidelity.csv", "fidelity.png")]
+    names = [str(folder / f"fidelity.{kind}") for kind in ("json", "csv", "jsonl", "png")]
     face().answer(["CASE", "METHOD", *SHOWN.values(), "N"], rows, [], names)
     for case, found in result["cases"].items():
         for motion, methods in found["motions"].items():

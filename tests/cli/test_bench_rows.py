@@ -1,0 +1,74 @@
+"""`bench fidelity --rows`: what was read elsewhere is not made again."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from stage import Mdctl
+
+from mdctl.cli.bench.fidelity import _design
+from mdctl.measure import fidelity
+from mdctl.workspace import weights
+
+LINE = ("bench", "fidelity", "--motions", "orbiting", "--only", "base", "--prompts", "2")
+
+
+@pytest.fixture
+def noted(tmp_path: Path) -> Path:
+    """The rows of the one cell that `LINE` asks for."""
+    design = _design(False, ["base"], ["orbiting"], None, {}, prompts=2)
+    (cell,) = fidelity.cells(design)
+    look = ("monkey", None, "grass")
+    rows = [
+        fidelity.Row(
+            **dataclasses.asdict(cell),
+            number=number,
+            prompt="a monkey orbiting on a grass background",
+            asked_subject=look[0],
+            asked_colour=look[1],
+            asked_background=look[2],
+            subject=look[0],
+            colour=look[1],
+            background=look[2],
+            rho=0.5,
+            hit=False,
+            amplitude=1.0,
+            static=False,
+            found=True,
+            leaked=(),
+        )
+        for number in range(2)
+    ]
+    key = fidelity.key(cell, design, weights.fingerprint(weights.find("starter")[1]))
+    file = tmp_path / "fidelity.jsonl"
+    file.write_text(fidelity.noted(key, rows) + "\n")
+    return file
+
+
+def test_a_table_of_what_was_read_elsewhere(mdctl: Mdctl, noted: Path, tmp_path: Path) -> None:
+    """Nothing is trained and no video made; the rows are written again, the same."""
+    out = tmp_path / "out"
+    said = mdctl(*LINE, "--rows", str(noted), "-o", str(out), "--json")
+    assert said.code == 0, said.err
+    base = json.loads(said.out)["methods"]["base"]
+    assert (base["appearance"], base["motion"], base["n"]) == (1.0, 0.0, 2)
+    assert (out / "fidelity.jsonl").read_text() == noted.read_text()
+    assert not (out / "videos").exists()
+
+
+def test_other_settings_have_other_rows(mdctl: Mdctl, noted: Path, tmp_path: Path) -> None:
+    """Rows of another design are no help: what is missing is told."""
+    said = mdctl(*LINE[:-1], "3", "--rows", str(noted), "-o", str(tmp_path / "out"), "--score-only")
+    assert said.code == 3
+    assert "0 of 1 sets of videos were read before" in said.err
+
+
+def test_a_file_without_rows(mdctl: Mdctl, tmp_path: Path) -> None:
+    """It is named, whether it is gone or something else."""
+    odd = tmp_path / "odd.jsonl"
+    for content, code in ((None, 3), ("{}\n", 4), ("\x00", 4)):
+        if content is not None:
+            odd.write_text(content)
+        said = mdctl(*LINE, "--rows", str(odd), "--score-only")
+        assert (said.code, "odd.jsonl" in said.err) == (code, True), said.err
