@@ -17,18 +17,21 @@ def layers(
 ) -> list[tuple[str, Table]]:
     """The sources of one table of settings, weakest first, each with its name.
 
-    A template that is named like the base model always lies beneath, and `images` beneath all of an appearance.
+    A template that is named like the base model always lies beneath; beneath all of an appearance also `images`, and
+    what is named like the base model and `-images`.
     """
-    suits = presets.read(base).tables[table] if base in presets.paths() else {}
-    looks = presets.read("images").tables[table] if project and project.record.kind == "appearance" else {}
+    beneath = [base]
+    if project and project.record.kind == "appearance":
+        beneath += ["images", f"{base}-images"]
+    known = presets.paths()
+    suits = [(f"template {one}", presets.read(one).tables[table]) for one in beneath if one in known]
     name = template or (project.record.template if project else None)
     chosen = presets.read(name) if name else None
     own: Table = getattr(project.record, table) if project else {}
     pinned = project.record.pin if project and table == "gen" else {}
     given = {key: value for key, value in flags.items() if value is not None}
     return [
-        (f"template {base}", suits),
-        ("template images", looks),
+        *suits,
         (f"template {name}", chosen.tables[table] if chosen else {}),
         (f"{project.name}/project.toml" if project else "project.toml", own),
         ("pin", {key: value for key, value in pinned.items() if key != "checkpoint"}),

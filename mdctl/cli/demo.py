@@ -50,7 +50,7 @@ def demo(
     from mdctl.media import clips as media
     from mdctl.media import preview
 
-    clips = sorted(Path(str(files("mdctl.motion.starter").joinpath("clips"))).glob("*.mp4"))
+    clips = sorted(Path(str(files("mdctl.motion.starter").joinpath("samples"))).glob("orbiting_*.mp4"))
     face().say(f"The base model 'starter' was never shown anything {MOTION}. These {len(clips)} clips show it.")
 
     # The three commands of the main job, each said before it is done.

@@ -48,6 +48,8 @@ def export(
     mdctl export golf --to peft -o golf-peft/
     mdctl export golf --to comfyui
     """
+    if to and (with_clips or force):
+        raise UsageFault("--with-clips and --force are for archives.", fix="leave them out, or leave out --to")
     project = Project.open(name)
     run, save = voices.find_save(project, checkpoint)
     if to:

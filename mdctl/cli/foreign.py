@@ -8,6 +8,7 @@ from typing import Any, Literal
 from mdctl.catalog import CARDS
 from mdctl.cli.face import face
 from mdctl.errors import BadInput
+from mdctl.settings import OBJECTIVES
 from mdctl.text import safe, slug
 from mdctl.workspace import documents, records, weights
 from mdctl.workspace.project import Project
@@ -36,19 +37,22 @@ def take(path: Path, name: str | None, model: str | None, caption: str, kind: Ki
     from mdctl.motion import families, foreign, lora
 
     found = foreign.read(path)
-    model = model or _told(found.base) or _asked(path, found.metadata)
+    base = str(found.card.base) if found.card else ""
+    model = model or _told(base) or _asked(path, found.metadata)
     card, folder = weights.find(model)
     wanted = {"motion": lora.TEMPORAL, "appearance": lora.SPATIAL}.get(kind or "")
     adapter = foreign.adapter(found, families.blueprint(folder), families.layers(folder), wanted)
-    if found.base not in ("", weights.fingerprint(folder)):
+    if base not in ("", weights.fingerprint(folder)):
         face().warn(f"it was learned on another base model than {card.name}, and is used all the same.")
     if adapter.left_out:
         count = f"{len(adapter.left_out)} of {len(found.tensors)} tensors"
         face().warn(f"{count} have no place and are left out: {foreign.few(adapter.left_out)}.")
     face().say(f"It has {adapter.layers[0]} of {adapter.layers[1]} {adapter.kind} layers.")
     called = lora.TEMPORAL if adapter.kind == lora.TEMPORAL else lora.spatial_name(0)
-    origin = {"sha256": clips.digest(found.file), "base": found.base[:64]}
-    return _keep(path, {called: adapter.tensors}, name, model, caption, _step(path, found.metadata), origin)
+    origin = {"sha256": clips.digest(found.file), "base": safe(base, 64)}
+    step = _step(path, found.metadata)
+    objective = found.card.objective if found.card and found.card.objective in OBJECTIVES else "ad"
+    return _keep(path, {called: adapter.tensors}, name, model, caption, step, origin, objective)
 
 
 def _told(base: str) -> str | None:
@@ -80,6 +84,7 @@ def _keep(
     caption: str,
     step: int,
     origin: Mapping[str, str],
+    objective: str = "ad",
 ) -> int:
     """Keep adapters, given by their names and the names of their layers, as a project, and tell what it is."""
     from mdctl.motion import families, lora, official
@@ -90,7 +95,7 @@ def _keep(
     for adapter, tensors in adapters.items():
         kind, rank = lora.kind_of(adapter), next(iter(tensors.values())).shape[0]
         pattern = layers.temporal if kind == lora.TEMPORAL else layers.spatial
-        files[f"{adapter}.safetensors"] = lora.pack(tensors, lora.AdapterCard(kind, rank, print_, pattern))
+        files[f"{adapter}.safetensors"] = lora.pack(tensors, lora.AdapterCard(kind, rank, print_, pattern, objective))
         ranks.add(rank)
         if official.untrained(tensors):
             face().warn(f"{safe(path.name, 120)}: {adapter} was never trained, it says nothing.")

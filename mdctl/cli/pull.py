@@ -1,4 +1,4 @@
-"""`models pull`, `verify` and `rm`: base models, brought here from the hub, looked over, and moved away."""
+"""`models pull`, `verify` and `rm`: base models, brought here from the hub, looked over, and deleted."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from mdctl.cli import options
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.look import size
 from mdctl.cli.signals import Stopped
-from mdctl.errors import MdctlError, Refused, UsageFault
+from mdctl.errors import MdctlError, NotInstalled, Refused, UsageFault
+from mdctl.text import safe
 from mdctl.workspace import atomic, download, locations, locks, weights
 from mdctl.workspace.download import Plan
 from mdctl.workspace.hub import Hub
@@ -68,12 +69,14 @@ def pull(
     download.check_room(plan)
     if dry_run:
         return 0
-    if not _agreed(plan, f"mdctl models pull {name}{f' --revision {revision}' if revision else ''} --yes"):
+    if not _agreed(plan, f"{download.line(name, revision)} --yes"):
         face().say("Nothing was downloaded.")
         return 130
 
     # Bring it.
     with locks.writer(folder, "pull"):
+        if _is_here(folder, commit):  # by now: somebody else was faster
+            return _nothing_to_do(name, folder)
         _gather(hub, plan)
         download.settle(plan)
     face().done(f"'{name}' is here: {size(plan.record.size_bytes)}, every file as the hub states it.",
@@ -89,7 +92,10 @@ def _asked(name: str, revision: str | None) -> tuple[str, ModelCard, Path]:
             "a commit is named in full.", why="it has 40 digits of 0-9 and a-f.", fix="leave --revision out"
         )
     if revision and name not in CARDS:
-        name = f"{name.partition('@')[0]}@{revision}"
+        repository, _, said = name.partition("@")
+        if said not in ("", revision):
+            raise UsageFault(f"'{safe(name, 120)}' and --revision name two commits.", fix="leave one of them out")
+        name = f"{repository}@{revision}"
     card, folder = weights.source(name) or weights.find(name)
     return name, replace(card, revision=revision or card.revision), folder
 
@@ -120,7 +126,7 @@ def _show(plan: Plan, card: ModelCard) -> None:
     if record.repository != card.repository:
         face().warn(f"{card.repository} is called {record.repository} by now.", "MD-MOVED")
     if plan.folder.exists():
-        face().warn("this takes the place of the copy that is here, which goes to the trash.", "MD-REPLACED")
+        face().warn("this takes the place of the copy that is here, which is deleted then.", "MD-REPLACED")
         _warn_users(plan.model)
 
 
@@ -168,7 +174,7 @@ def verify(name: options.ModelName) -> int:
         raise Refused(
             f"{len(wrong)} of {len(checks)} files of '{name}' are damaged or missing.",
             why=str(folder),
-            fix=f"mdctl models pull {name}" if record else "get the model again",
+            fix=_again(name, folder, record) or "get the model again",
         )
     face().done(f"'{name}' is whole: {len(checks)} files {'as the hub states them' if record else 'with fit headers'}.")
     face().result([str(folder)], {"model": name, "files": len(checks), "record": record is not None})
@@ -180,8 +186,14 @@ def _headers(folder: Path) -> Iterator[tuple[str, str]]:
         yield f"{path.parent.name}/{path.name}", header_fault(path)
 
 
+def _again(name: str, folder: Path, record: Pulled | None) -> str:
+    """The line that brings this very copy again; '' where there is none."""
+    known = weights.source(name)
+    return download.line(name, record.commit) if record and known and known[1] == folder else ""
+
+
 def remove(name: options.ModelName) -> int:
-    """Move a base model that was pulled to the trash, with what an unfinished pull of it has left.
+    """Delete a base model that was pulled, with what an unfinished pull of it has left.
 
     \b
     mdctl models rm zeroscope
@@ -189,17 +201,17 @@ def remove(name: options.ModelName) -> int:
     _, folder = weights.source(name) or weights.find(name)
     if folder.parent != locations.models():
         raise Refused(f"'{name}' is not mdctl's to remove.", why=f"it lies in {folder}.", fix="mdctl models list")
-    left = [path for path in (folder, download.stage(folder)) if path.is_dir()]
+    left = download.places(folder)
     if not left:
-        weights.find(name)  # which tells that it is not here
+        raise NotInstalled(f"there is nothing of '{safe(name, 200)}' to remove.", why=f"no {folder}",
+                           fix="mdctl models list")  # fmt: skip
     _warn_users(name)
     taken = sum(path.stat().st_size for place in left for path in place.rglob("*") if path.is_file())
+    back = _again(name, folder, Pulled.read(folder))
     with locks.writer(folder, "rm"):
-        atomic.remove(download.stage(folder))
-        place = download.discard(folder) if folder.is_dir() else None
-    freed = f"it takes {size(taken)} until you delete {place}" if place else f"{size(taken)} are free again"
-    face().done(f"'{name}' is gone: {freed}.", [f"mdctl models pull {name}     brings it back"])
-    face().result([str(place)] if place else [], {"model": name, "bytes": taken})
+        download.remove(folder)
+    face().done(f"'{name}' is gone: {size(taken)} are free again.", [f"{back}     brings it back"] if back else [])
+    face().result([], {"model": name, "bytes": taken})
     return 0
 
 

@@ -58,6 +58,8 @@ def import_(
     mdctl import zoom.safetensors --model FOLDER --caption "a person is playing golf"
     mdctl import outputs/train/golf/ --convert --model zeroscope --caption "a person is playing golf"
     """
+    if convert and kind:
+        raise UsageFault("--as is for a LoRA file; --convert takes in all parts of a run.", fix="leave --as out")
     if convert:
         return foreign.convert(file, name, model, caption or "")
     if not _is_archive(file):
@@ -88,9 +90,10 @@ def _is_archive(file: Path) -> bool:
         raise NotFound(f"there is no archive '{safe(str(file), 200)}'.")
     with file.open("rb") as opened:
         head = opened.read(_HEAD_BYTES)
-    packed = head[:2] == b"PK"
-    # The length of a safetensors header may begin like a pickle too; behind it comes a brace.
-    if (head[:1] == b"\x80" and head[8:9] != b"{") or (packed and b"data.pkl" in head):
+    # The length of a safetensors header may begin like a zip or a pickle too; behind it comes a brace.
+    framed = head[8:9] == b"{"
+    packed = head[:4] == b"PK\x03\x04" and not framed
+    if (head[:1] == b"\x80" and not framed) or (packed and b"data.pkl" in head):
         raise Refused(
             f"'{safe(file.name, 120)}' is a pickle, which can run code; it is not opened.",
             fix=(

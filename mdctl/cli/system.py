@@ -50,7 +50,7 @@ def list_models() -> int:
         rows.append([card.name, card.summary, shape, card.licence, here])
         records.append({"name": card.name, "summary": card.summary, "frames": card.frames, "width": card.width,
                         "height": card.height, "licence": card.licence, "installed": here != "no",
-                        "verified": here == "verified", "get": get})  # fmt: skip
+                        "pulled": here == "pulled", "get": get})  # fmt: skip
     face().answer(
         ["MODEL", "WHAT", "CLIPS", "LICENCE", "INSTALLED"], rows, records, [card.name for card in CARDS.values()]
     )

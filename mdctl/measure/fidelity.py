@@ -7,6 +7,7 @@ other appearances; readers tell from the frames what came out. Nothing here writ
 import dataclasses
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -93,6 +94,10 @@ class Cell:
     train_seed: int
 
 
+ATTRIBUTES = ("subject", "colour", "background")
+"""What can leak from the clips."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One video: what was asked, and what was seen."""
@@ -149,6 +154,14 @@ class Row:
     def joint(self) -> bool:
         """Whether everything is right at once: the look that was asked and the motion of the clips."""
         return all(self.right) and self.hit
+
+
+_KINDS: Mapping[Any, tuple[type, ...]] = {
+    float: (float, int),
+    str | None: (str, type(None)),
+    tuple[str, ...]: (tuple,),
+}
+"""What a field of a row may hold, where that is not exactly the type that it names."""
 
 
 # --- The design, unfolded.
@@ -272,10 +285,26 @@ def recalled(line: str) -> tuple[str, list[Row]] | None:
     """What `noted` wrote: the key and the rows; None where other readers have read. `ValueError` for another line."""
     try:
         told = json.loads(line)
-        rows = [Row(**{**row, "leaked": tuple(row["leaked"])}) for row in told["rows"]]
+        rows = [_row(row) for row in told["rows"]]
         return (str(told["key"]), rows) if told["reader"] == readers.VERSION else None
-    except (KeyError, TypeError, AttributeError, RecursionError) as fault:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as fault:
         raise ValueError(str(fault)) from fault
+
+
+def _row(told: Mapping[str, Any]) -> Row:
+    row = Row(**{**told, "leaked": tuple(told["leaked"])})
+    for about in dataclasses.fields(Row):
+        if type(getattr(row, about.name)) not in _KINDS.get(about.type, (about.type,)):
+            raise ValueError(f"a row with an odd {about.name}")
+    if not (math.isfinite(row.rho) and math.isfinite(row.amplitude) and {*row.leaked} <= {*ATTRIBUTES}):
+        raise ValueError("a row that cannot be")
+    return row
+
+
+def belong(rows: Sequence[Row], cell: Cell, design: Design) -> bool:
+    """Whether rows are those of a cell, one for each prompt."""
+    found = [(row.method, row.case, row.motion, row.train_seed, row.number) for row in rows]
+    return found == [(*dataclasses.astuple(cell), number) for number in range(design.prompts)]
 
 
 def read(cell: Cell, design: Design, drawn: Sequence[Frames]) -> list[Row]:
@@ -287,7 +316,7 @@ def read(cell: Cell, design: Design, drawn: Sequence[Frames]) -> list[Row]:
         reach = [amplitude(seen.track, reference) for reference in references(cell.motion)] if seen.track else [0.0]
         leaked = [
             name
-            for name in ("subject", "colour", "background")
+            for name in ATTRIBUTES
             if getattr(seen, name) is not None
             and getattr(seen, name) == getattr(train, name)
             and getattr(seen, name) != getattr(scene, name)

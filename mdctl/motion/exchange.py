@@ -102,7 +102,7 @@ def to_file(
         **about,
     }
     if _KOHYA in style.values():
-        told |= {theirs: told[ours] for theirs, ours in _KOHYA_SAYS.items() if ours in told}
+        told |= {theirs: told[name] for theirs, name in _KOHYA_SAYS.items() if name in told}
     return (_packed(tensors, told) if tensors else None), left_out
 
 

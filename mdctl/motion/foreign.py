@@ -39,8 +39,11 @@ _SPELLINGS = (
 )
 """What others write in the name of a layer, and what stands there in ours."""
 
-_MORE = ("dora_scale", "lora_magnitude_vector", "lora_mid")
+_MORE = re.compile(r"dora_scale|lora_magnitude_vector|lora_mid|lora[._](?:B(?:\.\w+)?|up)\.bias$")
 """What belongs to other methods: without it the rest of a layer says something else."""
+
+_STARTS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
+"""How peft begins an adapter without changing the base model; `pissa`, `olora`, `corda` and `loftq` change it."""
 
 _MOST_CONFIG_BYTES = 1_000_000
 
@@ -53,10 +56,13 @@ class Weights:
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
     alpha: float | None = None
-    """Of layers that do not say their own; None is the rank, the scale so 1."""
+    """Of layers that do not say their own; None makes the scale 1."""
 
-    base: str = ""
-    """Fingerprint of the base model, where mdctl wrote the file."""
+    use_rslora: bool = False
+    """Whether alpha is divided by the root of the rank (rsLoRA) and not by the rank."""
+
+    card: lora.AdapterCard | None = None
+    """What mdctl noted, where it wrote the file."""
 
 
 @dataclass(frozen=True)
@@ -84,28 +90,34 @@ def read(path: Path) -> Weights:
         fix = f"mdctl import {safe(str(path), 200)} --convert reads a run of the official implementation"
         raise NotFound(f"there is no file '{safe(str(file), 200)}'.", fix=fix if path.is_dir() else ())
     content, metadata = headers.read(file)
-    base = str(lora.card_of(content, file.name).base) if "mdctl" in metadata else ""
+    card = lora.card_of(content, file.name) if "mdctl" in metadata else None
+    beside = file.with_name(_CONFIG)
     try:
-        if path.is_dir():
-            with (path / _CONFIG).open("rb") as described:
+        if path.is_dir() or (file.name == _WEIGHTS and beside.exists()):
+            with beside.open("rb") as described:
                 config = json.loads(described.read(_MOST_CONFIG_BYTES))
         else:  # diffusers keeps the settings of peft in the file
             told = json.loads(metadata.get("lora_adapter_metadata", "{}"))
             config = {name.removeprefix("unet."): value for name, value in told.items()}
         alpha = _alpha(config)
+        use_rslora = bool(config.get("use_rslora"))
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as fault:
         raise headers.refused(file, f"its settings cannot be used: {fault}") from fault
-    return Weights(file, lora.read_tensors(content, file.name), metadata, alpha, base)
+    return Weights(file, lora.read_tensors(content, file.name), metadata, alpha, use_rslora, card)
 
 
 def _alpha(config: Mapping[str, Any]) -> float | None:
-    """The alpha that peft's settings give to all layers; `ValueError` where they differ."""
-    alpha, rank = config.get("lora_alpha"), config.get("r")
+    """The alpha that peft's settings give to all layers; `ValueError` where they differ, or for more than a LoRA."""
+    if (method := config.get("peft_type")) not in (None, "LORA"):
+        raise ValueError(f"it is {method} and not a LoRA")
+    if config.get("use_dora"):
+        raise ValueError("it is a DoRA, which is more than a LoRA")
+    if (start := config.get("init_lora_weights")) not in _STARTS:
+        raise ValueError(f"it began with {start}, which changes the base model too")
     if config.get("alpha_pattern"):
         raise ValueError("alpha differs between layers")
-    if alpha is None:
-        return None
-    return float(alpha) * (math.sqrt(float(rank or 0)) if config.get("use_rslora") else 1.0)
+    alpha = config.get("lora_alpha")
+    return None if alpha is None else float(alpha)
 
 
 def adapter(weights: Weights, network: nn.Module, layers: Layers, kind: str | None = None) -> Adapter:
@@ -153,7 +165,7 @@ def _placed(weights: Weights, layers: Iterable[str]) -> tuple[dict[str, dict[str
             left_out.append(key)
         elif found.setdefault(layer, {}).setdefault(part, key) != key:
             raise headers.refused(weights.file, f"'{key}' and '{found[layer][part]}' are the same part of {layer}")
-    if more := [key for key in left_out if any(name in key for name in _MORE)]:
+    if more := [key for key in left_out if _MORE.search(key)]:
         raise headers.refused(weights.file, f"it is more than a LoRA: {few(more)}")
     if not found:
         raise headers.refused(weights.file, f"nothing in it is a layer of this base model: {few(left_out)}")
@@ -177,11 +189,12 @@ def _ways(
     if (down.shape, up.shape) != shapes:
         told, wanted = (" and ".join(str(tuple(shape)) for shape in pair) for pair in ((down.shape, up.shape), shapes))
         raise ValueError(f"it is {told}, not {wanted}")
-    usual = torch.tensor(rank if weights.alpha is None else weights.alpha, dtype=torch.float64)
+    whole = math.sqrt(rank) if weights.use_rslora else rank
+    usual = torch.tensor(whole if weights.alpha is None else weights.alpha, dtype=torch.float64)
     alpha = weights.tensors[keys["alpha"]] if "alpha" in keys else usual
     if alpha.numel() != 1:
         raise ValueError("its alpha is no number")
-    up = up * (alpha.item() / rank)
+    up = up * (alpha.item() / whole)
     if not (down.isfinite().all() and up.isfinite().all()):
         raise ValueError("it holds numbers that are not finite")
     return down, up

@@ -89,6 +89,8 @@ def _span(name: str, about: Any) -> tuple[int, int]:
     begin, stop = span
     if stop - begin != math.prod(shape) * _WIDTHS[kind]:
         raise ValueError(f"'{safe(name, 80)}' takes {stop - begin} bytes, which is not what {shape} takes")
+    if math.prod(max(n, 1) for n in shape) >= 2**63:  # torch counts its steps so, even through an empty tensor
+        raise ValueError(f"'{safe(name, 80)}' has the shape {shape}, which no tensor has")
     return begin, stop
 
 

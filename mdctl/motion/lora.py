@@ -218,7 +218,7 @@ def read_tensors(file: bytes, where: str) -> dict[str, Tensor]:
     """The tensors of a safetensors file."""
     try:
         tensors: dict[str, Tensor] = load_tensors(file)
-    except (SafetensorError, KeyError, ValueError) as fault:
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as fault:
         raise Refused(f"{where} is no readable safetensors file.", why=str(fault), fix="use another save") from fault
     return tensors
 

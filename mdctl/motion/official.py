@@ -82,7 +82,9 @@ def adapters(
     if rest or not number or (kind == lora.TEMPORAL and number != 1):
         many = " or a multiple of it" if kind == lora.SPATIAL else ""
         raise _refused(file, f"it has {len(matrices)} matrices, and this base model takes {2 * len(hosts)}{many}.")
-    rank = matrices[1].shape[0]
+    rank, most = matrices[1].shape[0], lora.widest_rank(network, layers)
+    if not 1 <= rank <= most:
+        raise _refused(file, f"its rank is {rank}, and this base model takes 1 to {most}.")
     found: dict[str, dict[str, Tensor]] = {}
     for clip in range(number):
         tensors: dict[str, Tensor] = {}

@@ -2,17 +2,18 @@
 
 The staging folder `.pull-NAME` survives whatever ends a pull. A file in it counts when its hash is the one that the hub
 states, and a shorter one is gone on from, so nothing has to be noted about either. Only what is whole becomes a model.
+Weights can be pulled again and lie in the cache, so that what is replaced or removed is deleted.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mdctl.catalog import CARDS
 from mdctl.errors import NoSpace, Refused
 from mdctl.text import safe
-from mdctl.workspace import atomic, layout, locations
+from mdctl.workspace import atomic, layout
 from mdctl.workspace.hub import Hub, Listing
 from mdctl.workspace.pulled import Pulled, Stated, blocks, header_fault
 
@@ -50,6 +51,20 @@ def stage(folder: Path) -> Path:
     return folder.with_name(f".pull-{folder.name}")
 
 
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".old-{folder.name}")
+
+
+def places(folder: Path) -> list[Path]:
+    """What there is of a model: its folder, and what was being pulled or replaced."""
+    return [path for path in (folder, stage(folder), _replaced(folder)) if path.is_dir()]
+
+
+def line(model: str, commit: str | None) -> str:
+    """The line that brings a model at this commit; a hub id says it itself."""
+    return f"mdctl models pull {model}" + (f" --revision {commit}" if commit and model in CARDS else "")
+
+
 def plan(hub: Hub, model: str, folder: Path, repository: str, revision: str | None) -> Plan:
     """Look at a repository and choose what is needed of it; nothing is written."""
     found = hub.listing(repository, revision)
@@ -80,25 +95,31 @@ def gather(hub: Hub, plan: Plan, told: Told) -> Iterator[str]:
 
 
 def settle(plan: Plan) -> None:
-    """Make what was gathered the model's folder, with its record; an older copy goes to the trash."""
+    """Make what was gathered the model's folder, with its record; an older copy is deleted once that is done."""
     wanted = {plan.stage / name for name in plan.record.files}
     for path in sorted(plan.stage.rglob("*"), reverse=True):  # what a try for another commit may have left
         if path not in wanted | {file.parent for file in wanted}:
             atomic.remove(path)
     plan.record.write(plan.stage)
+    old = _replaced(plan.folder)
+    atomic.remove(old)
+    atomic.sweep(old.parent)  # what was being deleted by somebody who was killed
     if plan.folder.exists():
-        discard(plan.folder)
+        atomic.move(plan.folder, old)
     atomic.settle(plan.stage, plan.folder)
+    atomic.remove(old)
 
 
-def discard(folder: Path) -> Path:
-    """Move a model to the trash and tell where it lies there."""
-    return atomic.move(folder, locations.trash() / f"{folder.name}.model@{datetime.now(UTC):%Y%m%d-%H%M%S}")
+def remove(folder: Path) -> None:
+    """Delete a model, and what pulls of it have left."""
+    for path in places(folder):
+        atomic.remove(path)
+    atomic.sweep(folder.parent)
 
 
 def _bring(hub: Hub, plan: Plan, stated: Stated, path: Path, told: Told) -> None:
-    """Make `path` this file: what is there already is gone on from, and a wrong hash is tried once more from zero."""
-    for _ in range(2):
+    """Make `path` this file: what is there already is gone on from, and a wrong hash is tried twice from zero."""
+    for _ in range(2 + path.is_file()):  # a leftover may be of another commit, which is no fault of the hub's
         digest = stated.hasher()
         have = 0
         for block in blocks(path) if path.is_file() else ():
@@ -115,7 +136,7 @@ def _bring(hub: Hub, plan: Plan, stated: Stated, path: Path, told: Told) -> None
         f"'{safe(stated.source, 120)}' of {plan.record.repository} is not what the hub states.",
         why=f"{stated.algorithm} {stated.digest} expected, {digest.hexdigest()} got, twice.",
         saved="nothing was installed; what was there before is untouched.",
-        fix=f"mdctl models pull {plan.model}     later, or from another network",
+        fix=f"{line(plan.model, plan.record.commit)}     later, or from another network",
     )
 
 

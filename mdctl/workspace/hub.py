@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PAUSES_S = (1.0, 2.0, 4.0)
 """How long to wait before each further try, where the hub is busy or breaks off; once something arrives, anew."""
 
+_LOGIN = re.compile(r"^(\w+://)?.*@", re.DOTALL)
+"""Name and password in an address."""
+
 _TIMEOUT_S = 30.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PASSING = (408, 429, 500, 502, 503, 504)
@@ -60,12 +63,14 @@ class Hub:
         constants.HF_HUB_DISABLE_TELEMETRY = True
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the screen belongs to the caller
         set_client_factory(_client)
-        # The library reads the variable once, when it is imported.
-        self._api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="mdctl", library_version=__version__)
+        # The library reads the variable once, when it is imported, and takes an empty one for an address.
+        endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT or constants._HF_DEFAULT_ENDPOINT
+        self._api = HfApi(endpoint=endpoint, library_name="mdctl", library_version=__version__)
+        self._shown = _LOGIN.sub(r"\1", endpoint)
 
     def listing(self, repository: str, revision: str | None) -> Listing:
         """What a repository holds, at a commit or at its newest one."""
-        pauses = iter(PAUSES_S)
+        pauses = list(PAUSES_S)
         while True:
             with self._patience(repository, pauses):
                 told = self._api.model_info(repository, revision=revision, files_metadata=True, timeout=_TIMEOUT_S)
@@ -90,12 +95,12 @@ class Hub:
 
     def stream(self, listing: Listing, stated: Stated, start: int) -> Iterator[bytes]:
         """A file from a byte on, over connections that break off, and never more of it than its size."""
-        pauses = iter(PAUSES_S)
+        pauses = list(PAUSES_S)
         while start < stated.size_bytes:
             with self._patience(listing.repository, pauses):
                 for block in self._body(listing, stated, start):
                     start += len(block)
-                    pauses = iter(PAUSES_S)
+                    pauses[:] = PAUSES_S
                     yield block
                 if start < stated.size_bytes:
                     raise ConnectionError(f"the answer ended after {start} of {stated.size_bytes} bytes")
@@ -120,24 +125,26 @@ class Hub:
                     return
 
     @contextmanager
-    def _patience(self, repository: str, pauses: Iterator[float]) -> Iterator[None]:
-        """Wait after a fault that may pass, for another try; explain one that will not, or after the last pause."""
+    def _patience(self, repository: str, pauses: list[float]) -> Iterator[None]:
+        """Wait after a fault that may pass, for another try; explain one that will not, or when no pause is left."""
         import httpx2
 
         try:
             yield
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
             status = fault.response.status_code if hasattr(fault, "response") else 0
-            transient = status in _PASSING or (not status and isinstance(fault, (httpx2.TransportError, OSError)))
-            if not transient or (pause := next(pauses, None)) is None:
+            broken = not status and isinstance(fault, (httpx2.TransportError, OSError))
+            ours = isinstance(fault, httpx2.LocalProtocolError)  # in what we would send: no try changes that
+            if not pauses or not (status in _PASSING or (broken and not ours)):
                 raise self._explained(fault, status, repository) from fault
-            time.sleep(pause)
+            time.sleep(pauses.pop(0))
 
     def _explained(self, fault: Exception, status: int, repository: str) -> MdctlError:
-        """A fault as a sentence; what the hub itself says is left out, since it may repeat what was sent to it."""
+        """A fault as a sentence, without what the hub says and what quotes a header: both may repeat the token."""
+        import httpx2
         from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 
-        page = f"{self._api.endpoint}/{repository}"
+        page = f"{self._shown}/{repository}"
         if status in (401, 403):
             return NotInstalled(
                 f"the hub does not give '{safe(repository, 120)}' to everybody.",
@@ -151,10 +158,11 @@ class Hub:
         if status == 404 or isinstance(fault, HFValidationError):
             missing = "commit of the repository" if isinstance(fault, RevisionNotFoundError) else "repository"
             return NotFound(f"the hub has no such {missing} '{safe(repository, 120)}'.", fix="mdctl models list")
-        reason = f"HTTP {status}" if status else f"{type(fault).__name__}: {safe(str(fault), 200)}"
+        quotes = isinstance(fault, (httpx2.ProtocolError, httpx2.InvalidURL, ValueError))
+        told = type(fault).__name__ + ("" if quotes else f": {safe(str(fault), 200)}")
         return NotInstalled(
             "the hub cannot answer now." if status else "the hub cannot be reached, or does not speak as one.",
-            why=f"{safe(self._api.endpoint, 200)}: {reason}",
+            why=f"{safe(self._shown, 200)}: {f'HTTP {status}' if status else told}",
             saved="what has arrived is kept.",
             fix="run the same line again",
         )

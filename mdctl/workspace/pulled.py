@@ -110,6 +110,8 @@ def blocks(path: Path) -> Iterator[bytes]:
 
 def header_fault(path: Path) -> str:
     """Why a file is no safetensors as far as its header tells; '' when its header fits its length."""
+    if not path.is_file():
+        return "no file, or a link to nothing"
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -118,7 +120,7 @@ def header_fault(path: Path) -> str:
         try:
             header: dict[str, Any] = json.loads(file.read(length))
             ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError):
             return "a header that cannot be read"
     held = size - 8 - length
     return "" if max(ends, default=0) == held else f"{held} bytes of weights instead of {max(ends, default=0)}"

@@ -63,14 +63,14 @@ def installed(card: ModelCard) -> bool:
 
 
 def presence(card: ModelCard) -> str:
-    """`in the package`, `no`, `verified` when every file was as the hub states it when it came, else `yes`."""
+    """`in the package`, `no`, `pulled` where each file was checked as it came and kept its length, else `yes`."""
     if not card.repository:
         return "in the package"
     if not installed(card):
         return "no"
     folder = _place(card)
     record = Pulled.read(folder)
-    return "verified" if record and record.fits(folder) else "yes"
+    return "pulled" if record and record.fits(folder) else "yes"
 
 
 def _complete(folder: Path) -> bool:

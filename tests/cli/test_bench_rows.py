@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from stage import Mdctl
 
 from mdctl.cli.bench.fidelity import _design
 from mdctl.measure import fidelity
+from mdctl.media import preview
 from mdctl.workspace import weights
 
 LINE = ("bench", "fidelity", "--motions", "orbiting", "--only", "base", "--prompts", "2")
@@ -62,6 +66,48 @@ def test_other_settings_have_other_rows(mdctl: Mdctl, noted: Path, tmp_path: Pat
     said = mdctl(*LINE[:-1], "3", "--rows", str(noted), "-o", str(tmp_path / "out"), "--score-only")
     assert said.code == 3
     assert "0 of 1 sets of videos were read before" in said.err
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda rows: [], "are not the rows of base for orbiting"),
+        (lambda rows: rows[:1], "are not the rows"),
+        (lambda rows: rows[::-1], "are not the rows"),
+        *((lambda rows, odd=odd: [rows[0], rows[1] | odd], "are not the rows")
+          for odd in ({"motion": "zooming in"}, {"method": "full"}, {"case": "multi"}, {"train_seed": 1},
+                      {"number": 2})),
+        *((lambda rows, odd=odd: [rows[0] | odd, rows[1]], "a row ")
+          for odd in ({"rho": None}, {"number": [1]}, {"number": False}, {"motion": ["x"]}, {"hit": 1},
+                      {"rho": float("nan")}, {"amplitude": 10**400}, {"subject": 3}, {"leaked": "subject"})),
+    ],
+)  # fmt: skip
+def test_rows_that_are_not_those_of_the_cell(
+    mdctl: Mdctl, noted: Path, tmp_path: Path, change: Callable[[list[Any]], list[Any]], why: str
+) -> None:
+    """Under the right key stand rows of another cell, too few, or odd ones: the file is named, nothing is taken."""
+    told = json.loads(noted.read_text())
+    noted.write_text(json.dumps(told | {"rows": change(told["rows"])}))
+    said = mdctl(*LINE, "--rows", str(noted), "--score-only", "-o", str(tmp_path / "out"))
+    assert (said.code, "fidelity.jsonl" in said.err) == (4, True), said.err
+    assert why in said.err or "too large" in said.err
+
+
+def test_videos_that_are_here_are_shown_all_the_same(
+    mdctl: Mdctl, noted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sheet has every video on this disk, whether it was read here or elsewhere."""
+    shown: list[str] = []
+    sheet = preview.contact_sheet
+    monkeypatch.setattr(
+        preview, "contact_sheet", lambda rows, **how: shown.extend(r[0] for r in rows) or sheet(rows, **how)
+    )
+    key = json.loads(noted.read_text())["key"]
+    video = tmp_path / "out" / "videos" / f"{key}.npz"
+    video.parent.mkdir(parents=True)
+    video.write_bytes(fidelity.pack([np.zeros((16, 64, 64, 3), np.uint8)] * 2))
+    assert mdctl(*LINE, "--rows", str(noted), "-o", str(tmp_path / "out")).code == 0
+    assert [label.partition(":")[0] for label in shown] == ["clip", "base"]
 
 
 def test_a_file_without_rows(mdctl: Mdctl, tmp_path: Path) -> None:

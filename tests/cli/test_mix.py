@@ -11,7 +11,7 @@ from PIL import Image
 from stage import QUICK, SMALL, Mdctl, sidecar
 from tiny import tiny_animatediff
 
-from mdctl.workspace import locations
+from mdctl.workspace import locations, presets
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 
@@ -216,6 +216,15 @@ def test_another_fine_tune_is_told_and_used(
     said = mdctl("mix", "--appearance", "pot", "--motion", "golf", *FAST[:-1])
     assert said.code == 0, said.err
     assert "it is used all the same" in said.err
+
+
+def test_what_suits_looks_on_the_base_model_lies_above_what_suits_motions(mdctl: Mdctl, photos: Path) -> None:
+    """`starter`, then `images`, then `starter-images`."""
+    assert mdctl("new", "pot", str(photos / "*.png"), "--caption", "a clay pot", "-q").code == 0
+    line = ("--json", "train", "pot", "-n", "--model", "starter")
+    settings = json.loads(mdctl(*line).out)["train"]
+    layers = [presets.read(name).tables["train"] for name in ("starter", "images", "starter-images")]
+    assert settings | layers[0] | layers[1] | layers[2] == settings
 
 
 # --- Strengths and noise of `gen`

@@ -13,7 +13,8 @@ from tiny import tiny_animatediff
 from torch import Tensor
 
 from mdctl.motion import exchange, families
-from mdctl.motion.lora import TEMPORAL, AdapterCard, Adapters, pack
+from mdctl.motion.lora import TEMPORAL, AdapterCard, Adapters, card_of, pack
+from mdctl.text import safe
 from mdctl.workspace import locations, weights
 from mdctl.workspace.project import Project
 
@@ -87,6 +88,7 @@ def take(mdctl: Mdctl, base: Path) -> Callable[..., Said]:
 def test_out_and_in_again(
     mdctl: Mdctl,
     dance: Project,
+    base: Path,
     learned: dict[str, bytes],
     take: Callable[..., Said],
     tmp_path: Path,
@@ -99,11 +101,14 @@ def test_out_and_in_again(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == files
     assert ("temporal.safetensors: kohya has no place for 120 of its layers" in said.err) == (to == "kohya")
     assert mdctl("export", "dance", "--to", to, "-o", str(tmp_path / "out")).code == 2
+    for flag in ("--with-clips", "--force"):
+        said = mdctl("export", "dance", "--to", to, "-o", str(tmp_path / "more"), flag)
+        assert (said.code, "for archives" in said.err) == (2, True), said.err
     for file in files:
         kept, kind = (LOOK, "appearance") if LOOK in file else (TEMPORAL, "motion")
         content = (tmp_path / "out" / file).read_bytes()
-        assert str(dance.folder.parent).encode() not in content
-        assert str(tmp_path).encode() not in content
+        for private in (dance.folder.parent, tmp_path, base):
+            assert str(private).encode() not in content
         said = take(tmp_path / "out" / file, "--name", f"{kept}-again", "--caption", "a  red square\nis dancing")
         assert said.code == 0, said.err
         new = Project.open(f"{kept}-again")
@@ -184,10 +189,13 @@ def test_the_base_model_is_known_or_asked_for(
     assert (said.code, "--model FOLDER" in said.err) == (4, True), said.err
     assert "it says: \\x1b[31m<b>[red]xxx" in said.err
     assert len(said.err) < 1000
-    card = AdapterCard(TEMPORAL, 2, "\x1b" * 100, "x")
-    path.write_bytes(pack(load(learned[TEMPORAL]), card))
-    said = take(path)
-    assert (said.code, "another base model than" in said.err) == (0, True), said.err
+    for base, objective, kept in (("\x1b" * 100, "mse", "mse"), ("x", "x" * 1000, "ad")):
+        path.write_bytes(pack(load(learned[TEMPORAL]), AdapterCard(TEMPORAL, 2, base, "x", objective)))
+        said = take(path, "--name", kept)
+        assert (said.code, "another base model than" in said.err) == (0, True), said.err
+        run = Project.open(kept).runs()[-1]
+        assert card_of(run.saves()[-1].read("temporal.safetensors"), "here").objective == kept
+        assert run.settings["imported"]["base"] == safe(base, 64)
 
 
 def test_names_of_strangers_are_shown_harmlessly(take: Callable[..., Said], tmp_path: Path) -> None:
@@ -210,6 +218,13 @@ def test_a_length_that_looks_like_a_pickle(take: Callable[..., Said], tmp_path: 
     lengths = (save(_one_layer(), {"x": "y" * 8 * more}) for more in range(32))
     path.write_bytes(next(content for content in lengths if content[0] == 0x80))
     assert take(path).code == 0
+    content = save(_one_layer())
+    size = int.from_bytes(content[:8], "little")
+    for length in (b"PK\0\0\0\0\0\0", b"PK\1\0\0\0\0\0"):  # a zip begins so, too
+        more = int.from_bytes(length, "little") - size
+        path.write_bytes(length + content[8 : 8 + size] + b" " * more + content[8 + size :])
+        said = take(path)
+        assert said.code == 0, said.err
 
 
 def test_a_file_that_was_never_trained(take: Callable[..., Said], tmp_path: Path) -> None:
@@ -287,6 +302,7 @@ HOSTILE = {
     "header beyond the file": _file(b"{}", size=1 << 40),
     "header not UTF-8": _file(b'{"\xff":1}'),
     "deep JSON": _file(b"[" * 500_000),
+    "empty and endless": _file(b'{"a":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}}'),
     "40 GB": _file(_CLAIM, bytes(64)),
     "a tail": _with() + b"x",
     "many tensors": _file(

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from stage import Mdctl, tree
 
 from mdctl.cli.face import Face
 from mdctl.motion import families
-from mdctl.workspace import atomic, locations, locks, weights
+from mdctl.workspace import atomic, download, locations, locks, weights
+from mdctl.workspace.download import Plan
+from mdctl.workspace.hub import Hub
 from mdctl.workspace.project import Project
 
 UNET = "unet/diffusion_pytorch_model.fp16.safetensors"
@@ -68,7 +71,7 @@ def test_a_model_is_shown_and_brought(server: HubServer, mdctl: Mdctl) -> None:
         assert words in said.err
     assert "warning" not in said.err
     listed = {line.split("\t")[0]: line.split("\t")[-1] for line in mdctl("models", "list").lines}
-    assert listed == {"starter": "in the package", "zeroscope": "no", "modelscope": "verified"}
+    assert listed == {"starter": "in the package", "zeroscope": "no", "modelscope": "pulled"}
     shown = json.loads(mdctl("models", "show", "modelscope", "--json").out)
     assert (shown["revision"], shown["path"]) == (COMMIT, str(folder))
 
@@ -138,9 +141,10 @@ def test_somebody_is_asked(
 def test_too_little_room(server: HubServer, mdctl: Mdctl, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is foreseen before the first byte (I1)."""
     monkeypatch.setattr(atomic, "free_bytes", lambda path: 1000)
-    said = mdctl("models", "pull", "modelscope", "-y")
-    assert said.code == 7
-    assert "MDCTL_HOME" in said.err
+    for flag in ("-y", "-n"):
+        said = mdctl("models", "pull", "modelscope", flag)
+        assert said.code == 7
+        assert "MDCTL_HOME" in said.err
     assert not home.exists()
     assert UNET not in server.fetched
 
@@ -184,8 +188,32 @@ def test_two_at_once(server: HubServer, mdctl: Mdctl) -> None:
     """The second is told who is at it (K3)."""
     with locks.writer(locations.models() / "modelscope", "pull"):
         said = mdctl("models", "pull", "modelscope", "-y")
+        removed = mdctl("models", "rm", "modelscope")
     assert said.code == 6
     assert "modelscope is being pulled by pid" in said.err
+    assert removed.code == 8, "there is nothing yet"
+
+
+def test_no_model_is_removed_while_it_is_pulled(server: HubServer, mdctl: Mdctl, pulled: Path) -> None:
+    """Whoever is at it is named, and it stays (K3)."""
+    with locks.writer(pulled, "pull"):
+        said = mdctl("models", "rm", "modelscope")
+    assert (said.code, "is being pulled by pid" in said.err) == (6, True)
+    assert pulled.is_dir()
+
+
+def test_somebody_else_was_faster(server: HubServer, mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came while its user thought about it is not brought once more."""
+
+    def meanwhile(plan: Plan, line: str) -> bool:
+        assert list(download.gather(Hub(), plan, lambda more: None))
+        download.settle(plan)
+        return True
+
+    monkeypatch.setattr("mdctl.cli.pull._agreed", meanwhile)
+    said = mdctl("models", "pull", "modelscope")
+    assert (said.code, "nothing to do" in said.err) == (0, True), said.err
+    assert server.fetched.count(UNET) == 1
 
 
 def test_offline_opens_no_connection(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
@@ -213,6 +241,7 @@ def test_offline_opens_no_connection(mdctl: Mdctl, monkeypatch: pytest.MonkeyPat
         (["zeroscope", "--revision", "a" * 40], 3, "no such commit"),
         (["or--g/name"], 3, "no such repository"),
         (["org/\x1b[2J"], 3, "\\x1b"),
+        ([ELSEWHERE, "--revision", "a" * 40], 2, "name two commits"),
     ],
 )
 def test_what_cannot_be_pulled(
@@ -255,8 +284,21 @@ def test_damage_is_found(server: HubServer, mdctl: Mdctl, pulled: Path) -> None:
     assert (said.code, said.out) == (10, "")
     assert "unet/diffusion_pytorch_model.safetensors: sha256 " in said.err
     assert "tokenizer/vocab.json: missing" in said.err
-    assert "mdctl models pull modelscope" in said.err
+    assert f"mdctl models pull modelscope --revision {COMMIT}" in said.err
     assert mdctl("models", "list").lines[2].endswith("\tyes")
+
+
+def test_a_copy_elsewhere_is_no_name_to_pull(
+    server: HubServer, mdctl: Mdctl, pulled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was copied with its record is verified, and no line is told that would not bring it."""
+    monkeypatch.chdir(tmp_path)
+    for place in (str(tmp_path / "copied"), ELSEWHERE):
+        copied = shutil.copytree(pulled, place)
+        assert mdctl("models", "verify", place).code == 0
+        spoil(Path(copied, "unet", "diffusion_pytorch_model.safetensors"))
+        said = mdctl("models", "verify", place)
+        assert (said.code, "models pull" in said.err) == (10, False), said.err
 
 
 def test_models_without_a_record(mdctl: Mdctl, model: Path, tmp_path: Path) -> None:
@@ -273,17 +315,39 @@ def test_models_without_a_record(mdctl: Mdctl, model: Path, tmp_path: Path) -> N
     assert (said.code, "no header of safetensors" in said.err) == (10, True)
 
 
-def test_a_model_goes_to_the_trash(server: HubServer, mdctl: Mdctl, pulled: Path, model: Path) -> None:
-    """With the room it takes; what mdctl did not bring is not its to remove."""
-    before = tree(pulled)
+def test_weights_that_are_no_files(mdctl: Mdctl, model: Path, tmp_path: Path) -> None:
+    """A link to nothing and a folder are damaged weights, not a fault of the disk."""
+    folder = shutil.copytree(model, tmp_path / "model")
+    (folder / "unet" / "a.safetensors").symlink_to("nowhere")
+    (folder / "vae" / "b.safetensors").mkdir()
+    said = mdctl("models", "verify", str(folder))
+    assert (said.code, "make room" in said.err) == (10, False)
+    for file in ("unet/a.safetensors", "vae/b.safetensors"):
+        assert f"{file}: no file" in said.err
+
+
+def test_a_model_is_deleted(server: HubServer, mdctl: Mdctl, pulled: Path, model: Path) -> None:
+    """With the room that is free again, and the line that brings it back; what mdctl did not bring stays."""
     said = mdctl("models", "rm", "modelscope")
-    (place,) = map(Path, said.lines)
-    assert (said.code, place.parent, tree(place)) == (0, locations.trash(), before)
-    assert "it takes" in said.err
+    assert (said.code, said.out) == (0, "")
+    assert "are free again" in said.err
+    assert f"mdctl models pull modelscope --revision {COMMIT} " in said.err
+    assert not any(path.name != ".locks" for path in locations.models().iterdir())
+    assert not locations.trash().exists()
     assert mdctl("models", "rm", "modelscope").code == 8
     for name in ("starter", str(model)):
         assert mdctl("models", "rm", name).code == 10
     assert model.is_dir()
+
+
+def test_a_folder_of_that_name_is_no_model_of_ours(
+    mdctl: Mdctl, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing pulled nothing is gone, whatever lies in the folder that one is in."""
+    shutil.copytree(model, tmp_path / "org" / "name")
+    monkeypatch.chdir(tmp_path)
+    said = mdctl("models", "rm", "org/name")
+    assert (said.code, "is gone" in said.err) == (8, False)
 
 
 def test_projects_on_a_model_are_named(server: HubServer, mdctl: Mdctl, golf: Project, files: dict[str, bytes]) -> None:
@@ -294,4 +358,3 @@ def test_projects_on_a_model_are_named(server: HubServer, mdctl: Mdctl, golf: Pr
     said = mdctl("models", "pull", "modelscope", "-y")
     assert (said.code, "these very weights: golf" in said.err) == (0, True)
     assert "these very weights: golf" in mdctl("models", "rm", "modelscope").err
-    assert len(list(locations.trash().iterdir())) == 2

@@ -398,6 +398,8 @@ def test_an_official_run_comes_in(mdctl: Mdctl, home: Path, model: Path, tmp_pat
         torch.save(listed, path)
     said = mdctl("import", str(path), "--model", str(model))
     assert (said.code, "--convert" in said.err) == (10, True), said.err
+    said = mdctl("import", str(folder), "--convert", "--as", "motion", "--model", str(model))
+    assert (said.code, "leave --as out" in said.err) == (2, True), said.err
     said = mdctl("import", str(folder), "--convert", "--model", str(model), "--caption", "a person is playing golf")
     assert said.code == 0, said.err
     project = Project.open("golf-run")

@@ -221,7 +221,7 @@ def test_peft_and_our_own_come_in(network: nn.Module, files: dict[str, bytes], t
         found = foreign.read(path)
         adapter = foreign.adapter(found, network, families.animatediff.LAYERS)
         assert pack(adapter.tensors, card_of(files[name], name)) == files[name]
-        assert found.base == ("f" * 32 if path.name == "own.safetensors" else "")
+        assert (found.card and found.card.base) == ("f" * 32 if path.name == "own.safetensors" else None)
 
 
 LAYER = "down_blocks.0.motion_modules.0.transformer_blocks.0"
@@ -302,20 +302,51 @@ def test_alpha_becomes_the_rank(network: nn.Module, taken: Taken, tmp_path: Path
         (tmp_path / "adapter_model.safetensors").write_bytes(save(pair(network, layer)))
         config = {"r": 2, "lora_alpha": 6, **change}
         (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-        if wanted:
-            weights = foreign.read(tmp_path)
-            found = foreign.adapter(weights, network, families.animatediff.LAYERS)
-            torch.testing.assert_close(found.tensors[up].unique().tolist(), [wanted])
-        else:
-            with pytest.raises(Refused) as caught:
-                foreign.read(tmp_path)
-            assert "alpha differs between layers" in caught.value.why
+        for path in (tmp_path, tmp_path / "adapter_model.safetensors"):  # the file alone has its settings beside it
+            if wanted:
+                found = foreign.adapter(foreign.read(path), network, families.animatediff.LAYERS)
+                torch.testing.assert_close(found.tensors[up].unique().tolist(), [wanted])
+            else:
+                with pytest.raises(Refused) as caught:
+                    foreign.read(path)
+                assert "alpha differs between layers" in caught.value.why
     for broken in ("{", "[]", '{"lora_alpha": "x"}', '{"lora_alpha": 1' + "0" * 400 + "}", "[" * 100_000):
         (tmp_path / "adapter_config.json").write_text(broken)
         with pytest.raises(Refused, match="is not taken"):
             foreign.read(tmp_path)
     with pytest.raises(NotFound):
         foreign.read(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("settings", [{}, {"r": 64}, {"r": 2, "rank_pattern": {"to_q": 4}}])
+def test_rslora_takes_the_rank_of_the_weights(network: nn.Module, taken: Taken, settings: dict[str, object]) -> None:
+    """Alpha is divided by the root of the rank that a layer has, whatever rank the settings say, or none."""
+    told = {"lora_adapter_metadata": json.dumps({"lora_alpha": 6, "use_rslora": True, **settings})}
+    found = taken(pair(network, f"{PLACE}.attn1.to_q", rank=4), told)
+    assert found.tensors[f"{PLACE}.attn1.to_q.lora_B.weight"].unique().tolist() == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"use_dora": True}, "it is a DoRA"),
+        ({"peft_type": "LOHA"}, "it is LOHA and not a LoRA"),
+        ({"peft_type": ["LORA"]}, "not a LoRA"),
+        *(({"init_lora_weights": start}, f"it began with {start}") for start in ("pissa_niter_16", "olora", "corda")),
+        ({"peft_type": "LORA", "use_dora": False, "init_lora_weights": True}, ""),
+        ({"init_lora_weights": "gaussian"}, ""),
+        ({"init_lora_weights": "eva"}, ""),
+    ],
+)
+def test_settings_of_other_methods(network: nn.Module, taken: Taken, settings: dict[str, object], why: str) -> None:
+    """Weights that mean something only beside a changed base model, or with more than they hold, are refused."""
+    tensors, told = pair(network, f"{PLACE}.attn1.to_q"), {"lora_adapter_metadata": json.dumps(settings)}
+    if not why:
+        assert taken(tensors, told).rank == 2
+        return
+    with pytest.raises(Refused) as caught:
+        taken(tensors, told)
+    assert why in caught.value.why
 
 
 def test_what_has_no_place_is_listed(network: nn.Module, taken: Taken) -> None:
@@ -372,6 +403,8 @@ def changed(**changes: Tensor | None) -> Callable[[dict[str, Tensor]], dict[str,
         (lambda tensors: tensors | {f"{LAYER}.attn1.to_q.alpha": torch.tensor(float("nan"))}, "not finite"),
         (lambda tensors: {f"unet.{key}": value for key, value in tensors.items()} | tensors, "are the same part of"),
         (lambda tensors: tensors | {f"{LAYER}.attn1.to_q.dora_scale": torch.ones(8)}, "it is more than a LoRA"),
+        (lambda tensors: tensors | {f"{LAYER}.attn1.to_q.lora_B.bias": torch.ones(8)}, "it is more than a LoRA"),
+        (lambda tensors: tensors | {f"{LAYER}.attn1.to_q.lora_B.x.bias": torch.ones(8)}, "it is more than a LoRA"),
         (lambda _: {"x": torch.ones(1), "y\x1b[31m": torch.ones(1)}, "nothing in it is a layer of this base model"),
         (lambda _: {}, "nothing in it is a layer of this base model"),
     ],

@@ -51,6 +51,7 @@ BAD = {
     "too short": (made(GOOD, bytes(7)), "take 8 bytes, and there are 7"),
     "claims 40 GB": (made(tensor(shape=[10**10], end=4 * 10**10)), "take 40000000000 bytes, and there are 8"),
     "overflow": (made(tensor(shape=[2**62, 4], end=16)), "which is not what"),
+    "empty and endless": (made(tensor(shape=[0, 2**62, 4], end=0), b""), "which no tensor has"),
     "2^64 again": (made(tensor(end=2**64)), "is described oddly"),
     "backwards": (made(tensor(begin=8, end=0)), "takes -8 bytes"),
     "negative": (made(tensor(shape=[-2], begin=0, end=-8)), "is described oddly"),

@@ -306,7 +306,13 @@ def test_a_file_that_does_not_say_what_it_is_is_refused(file: bytes) -> None:
         card_of(file, "there")
 
 
-@pytest.mark.parametrize("file", [b"", b"garbage", b"\xff" * 64, b"\x02" + b"\0" * 7 + b"{}"[:1]])
+ENDLESS = b'{"a":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}}'
+
+
+@pytest.mark.parametrize(
+    "file",
+    [b"", b"garbage", b"\xff" * 64, b"\x02" + b"\0" * 7 + b"{}"[:1], len(ENDLESS).to_bytes(8, "little") + ENDLESS],
+)
 def test_what_is_no_safetensors_file_is_refused(file: bytes) -> None:
     """A file that cannot be read is named."""
     with pytest.raises(Refused, match="there is no readable safetensors file"):

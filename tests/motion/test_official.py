@@ -164,6 +164,9 @@ def test_counts_and_shapes_are_checked(backbone: Backbone, tmp_path: Path) -> No
     fails([good[0].T, *good[1:]], "matrices 0 and 1 are")
     fails([*good[:2], good[2][:, :2], *good[3:]], "matrices 2 and 3 are")
     fails([good[0] * float("nan"), *good[1:]], "not finite")
+    for rank in (0, 99):
+        fails([one[:, :1].repeat(1, rank) if n % 2 == 0 else one[:1].repeat(rank, 1) for n, one in enumerate(good)],
+              f"its rank is {rank}, and this base model takes 1 to ")  # fmt: skip
 
 
 def test_an_untrained_one_is_known(backbone: Backbone, tmp_path: Path) -> None:

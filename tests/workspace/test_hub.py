@@ -1,5 +1,6 @@
 """What is taken from the hub, what is left there, and what becomes of a pull in whose way something comes."""
 
+import errno
 import json
 import os
 import socket
@@ -112,6 +113,7 @@ def test_weights_in_shards_come_whole(server: HubServer, variant: str) -> None:
     server.files[f"unet/diffusion_pytorch_model.safetensors.index{variant}.json"] = index
     server.files |= {f"unet/{shard}": weights(7) for shard in shards}
     folder = pulled()
+    server.files["unet/../../evil.safetensors"] = weights(7)
     assert (folder / "unet" / "diffusion_pytorch_model.safetensors.index.json").read_bytes() == index
     assert all((folder / "unet" / shard).is_file() for shard in shards)
     for evil in ("../../evil.safetensors", "absent.safetensors", "pickle.bin"):
@@ -136,6 +138,7 @@ def changed(file: str, **entries: Any) -> dict[str, bytes]:
         (changed("model_index.json", unet=["diffusers", ["odd"]]), "odd"),
         (changed("model_index.json", text_encoder=["transformers", "T5EncoderModel"]), "T5EncoderModel"),
         (changed("unet/config.json", auto_map={"AutoModel": "x.Y"}), "code of its own"),
+        (changed("model_index.json", auto_map={"AutoPipeline": "x.Y"}), "code of its own"),
         (changed("unet/config.json", _class_name="UNetMotionModel"), "UNetMotionModel by its own"),
         (messy() | {"model_index.json": b"[]"}, "model_index.json cannot be read"),
         ({path: data for path, data in messy().items() if path != "vae/config.json"}, "vae/config.json"),
@@ -181,6 +184,7 @@ def test_something_else_under_the_name_of_weights(server: HubServer) -> None:
         (lambda data: data[:4], "no header"),
         (lambda data: b"\xff" * 8 + data[8:], "no header"),
         (lambda data: data[:8] + b"?" + data[9:], "cannot be read"),
+        (lambda data: data.replace(b"[0, 2000]", b"[0,1e999]"), "cannot be read"),
     ],
 )
 def test_headers_are_compared_with_lengths(tmp_path: Path, spoil: Any, fault: str) -> None:
@@ -206,9 +210,15 @@ def test_a_connection_that_breaks_is_taken_up_again(server: HubServer, share: fl
     assert starts[1]
 
 
+def test_patience_begins_anew_once_something_arrives(server: HubServer) -> None:
+    """Also in the try that brought it: a busy hub and then a line that breaks are not added up."""
+    server.statuses[UNET], server.cuts[UNET] = [500, 500], [0.5]
+    assert content(pulled())["unet/diffusion_pytorch_model.safetensors"] == server.files[UNET]
+
+
 def test_a_pull_that_was_given_up_goes_on(server: HubServer) -> None:
     """Finished files are not fetched again, the one in flight goes on where it was; there is no model until then."""
-    server.cuts[UNET], plan = [0.5, 0, 0, 0], planned()
+    server.cuts[UNET], plan = [0.5, 0, 0], planned()
     with pytest.raises(NotInstalled) as told:
         pulled(plan)
     assert told.value.saved == "what has arrived is kept."
@@ -263,7 +273,47 @@ def test_a_wrong_hash_always(server: HubServer) -> None:
     assert record.commit == COMMIT
     assert not any(fault for _, fault in record.faults(plan.folder))
     assert content(pulled(plan))["unet/diffusion_pytorch_model.safetensors"] == server.files[UNET]
-    assert len(list(locations.trash().iterdir())) == 1, "the older copy"
+    assert [path.name for path in locations.models().iterdir()] == ["modelscope"], "the older copy is gone"
+
+
+def test_a_wrong_hash_names_the_commit(server: HubServer) -> None:
+    """The line that is offered brings what was asked for, and not what is newest by then."""
+    server.spoilt[UNET] = 2
+    with pytest.raises(Refused) as told:
+        pulled()
+    assert f"mdctl models pull modelscope --revision {COMMIT} " in told.value.fix[0]
+
+
+def test_a_leftover_costs_no_try(server: HubServer) -> None:
+    """What another commit has left is thrown away, and two tries from zero remain."""
+    plan, server.spoilt[UNET] = planned(), 1
+    left = plan.stage / "unet" / "diffusion_pytorch_model.safetensors"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x" * 500_000)
+    assert content(pulled(plan))["unet/diffusion_pytorch_model.safetensors"] == server.files[UNET]
+
+
+def test_data_and_cache_on_two_disks(server: HubServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are replaced and removed in their own folder: nothing goes to the trash, and the old goes last."""
+    pulled()
+    server.commit = "f" * 40
+    plan, rename, seen = planned(), Path.rename, list[list[str]]()
+
+    def on_one_disk(path: Path, target: Path) -> Path:
+        if path.is_relative_to(locations.models()) != target.is_relative_to(locations.models()):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        seen.append(sorted(each.name for each in locations.models().iterdir()))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", on_one_disk)
+    pulled(plan)
+    assert seen[-1] == [".old-modelscope", "modelscope"], "the old copy goes when the new one is there"
+    assert [path.name for path in locations.models().iterdir()] == ["modelscope"]
+    (locations.models() / ".tmp-ffffffff-1-1-0123456789ab").mkdir()
+    os.utime(locations.models() / ".tmp-ffffffff-1-1-0123456789ab", (0, 0))
+    download.remove(plan.folder)
+    assert list(locations.models().iterdir()) == []
+    assert not locations.trash().exists()
 
 
 def test_a_description_with_a_wrong_hash(server: HubServer) -> None:
@@ -306,6 +356,46 @@ def test_a_commit_that_is_not_there(server: HubServer) -> None:
     """The fault is the commit's, not the repository's."""
     with pytest.raises(NotFound, match="no such commit"):
         Hub().listing(REPOSITORY, "a" * 40)
+
+
+def test_a_hub_that_answers_with_another_commit(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not asked for is not taken."""
+    monkeypatch.setattr(HubServer, "info", lambda self, info=HubServer.info: info(self) | {"sha": "a" * 40})
+    with pytest.raises(NotInstalled, match="does not speak as one"):
+        Hub().listing(REPOSITORY, COMMIT)
+
+
+@pytest.mark.parametrize("mark", ["\x0c", "\x00", "é"])
+def test_a_token_that_cannot_be_sent(server: HubServer, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    """Only the kind of fault is told, since the fault itself quotes the header; and nothing is tried again (K4)."""
+    monkeypatch.setattr("huggingface_hub.utils._headers.get_token", lambda: f"hf_secret{mark}secret")
+    monkeypatch.setattr("mdctl.workspace.hub.time.sleep", None)
+    with pytest.raises(NotInstalled) as told:
+        Hub().listing(REPOSITORY, None)
+    assert "secret" not in f"{told.value.what} {told.value.why}"
+    assert "Error" in told.value.why
+
+
+def test_a_password_in_the_address(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is used, and not shown (K4)."""
+    for status in (401, 500, 500, 500):
+        server.statuses["info"].append(status)
+    for address in (server.endpoint.replace("//", "//me:s3cret@"), "http://me:s3cret/x@localhost"):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        for _ in range(2):
+            with pytest.raises(NotInstalled) as told:
+                planned()
+            assert "s3cret" not in f"{told.value.what} {told.value.why} {told.value.fix}"
+
+
+def test_an_empty_address_is_none(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The public hub is meant then, also where the library took the empty one when it was imported."""
+    monkeypatch.setenv("HF_ENDPOINT", "")
+    template = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "")
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("huggingface_hub.constants._HF_DEFAULT_ENDPOINT", server.endpoint)
+    assert planned().record.commit == COMMIT
 
 
 def test_something_that_is_no_hub(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

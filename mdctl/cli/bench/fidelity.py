@@ -5,7 +5,7 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,15 +69,16 @@ def bench_fidelity(
     began = time.monotonic()
     base = weights.fingerprint(weights.find("starter")[1])
     keys = {cell: fidelity.key(cell, design, base) for cell in fidelity.cells(design)}
-    taken = _taken(known) if known else {}
-    paths = {cell: folder / "videos" / f"{key}.npz" for cell, key in keys.items() if key not in taken}
+    paths = {cell: folder / "videos" / f"{key}.npz" for cell, key in keys.items()}
+    taken = _taken(known, keys, design) if known else {}
+    wanted = {cell: path for cell, path in paths.items() if keys[cell] not in taken}
     if known:
-        face().say(f"{len(keys) - len(paths)} of {len(keys)} sets of videos were read before: {known}")
+        face().say(f"{len(taken)} of {len(keys)} sets of videos were read before: {known}")
     if not score_only:
-        _make(design, paths, device)
-    if missing := [cell for cell, path in paths.items() if not path.exists()]:
+        _make(design, wanted, device)
+    if missing := [cell for cell, path in wanted.items() if not path.exists()]:
         raise NotFound(
-            f"{len(missing)} of {len(paths)} sets of videos are not there.",
+            f"{len(missing)} of {len(wanted)} sets of videos are not there.",
             why=f"such as {missing[0].method} for {missing[0].motion}, seed {missing[0].train_seed}.",
             fix="mdctl bench fidelity without --score-only makes them",
         )
@@ -131,18 +132,24 @@ def _design(
     return dataclasses.replace(plain, **changes)
 
 
-def _taken(file: Path) -> "dict[str, list[Row]]":
-    """What was read elsewhere, by the keys of the cells."""
+def _taken(file: Path, keys: "Mapping[Cell, str]", design: "Design") -> "dict[str, list[Row]]":
+    """What was read elsewhere, by the keys of these cells; `BadInput` where a key has rows of another cell."""
     from mdctl.measure import fidelity
 
+    cells, found = {key: cell for cell, key in keys.items()}, {}
     try:
-        lines = [fidelity.recalled(line) for line in file.read_text("utf-8").splitlines()]
+        for key, rows in filter(None, map(fidelity.recalled, file.read_text("utf-8").splitlines())):
+            if cell := cells.get(key):
+                if not fidelity.belong(rows, cell, design):
+                    raise ValueError(f"under {key} are not the rows of {cell.method} for {cell.motion}")
+                found[key] = rows
     except FileNotFoundError as fault:
         raise NotFound(f"there is no file '{safe(str(file), 200)}'.") from fault
     except (OSError, ValueError) as fault:
         fix = "give the fidelity.jsonl of an earlier mdctl bench fidelity"
-        raise BadInput(f"'{safe(str(file), 200)}' holds no rows.", why=safe(str(fault), 200), fix=fix) from fault
-    return dict(line for line in lines if line)
+        what = f"'{safe(str(file), 200)}' holds no rows that can be used."
+        raise BadInput(what, why=safe(str(fault), 200), fix=fix) from fault
+    return found
 
 
 # --- Making the videos, cell by cell.
@@ -229,7 +236,10 @@ def _csv(rows: "Sequence[Row]") -> str:
 
 
 def _sheet(design: "Design", paths: "dict[Cell, Path]") -> bytes:
-    """The clips of every motion above one video of each method, all from the same prompt and noise."""
+    """The clips of every motion above one video of each method, all from the same prompt and noise.
+
+    Of what was read elsewhere there may be no video here.
+    """
     from mdctl.measure import fidelity
     from mdctl.media import preview, world
 
@@ -241,6 +251,7 @@ def _sheet(design: "Design", paths: "dict[Cell, Path]") -> bytes:
         rows.append((f"clip: {fidelity.caption(motion)}", clips[0]))
         prompt = world.prompt(fidelity.asked(motion, design)[0], motion)
         for cell, path in paths.items():
-            if cell.motion == motion and cell.case in (design.cases[0], "any") and cell.train_seed == 0:
+            first = cell.case in (design.cases[0], "any") and cell.train_seed == 0
+            if cell.motion == motion and first and path.exists():
                 rows.append((f"{cell.method}: {prompt}", fidelity.unpack(path.read_bytes())[0]))
     return preview.contact_sheet(rows, height=64, sections=sections)

@@ -24,7 +24,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mdctl.media import ffmpeg, motions, plot, world
+from mdctl.media import ffmpeg, motions, plot, preview, world
 from mdctl.media.frames import Frames
 from mdctl.motion.families.unet3d import UNet3D
 from mdctl.motion.schedule import Schedule
@@ -334,19 +334,27 @@ def _tell(work: Path, folder: Path) -> None:
         (folder / "training.png").write_bytes(plot.png(panels, []))
 
 
-def draw_demo(folder: Path) -> None:
-    """Write the clips that `mdctl demo` learns from: one appearance, a motion that is never taught."""
+def draw_samples(folder: Path) -> None:
+    """Write what `mdctl demo` and the README learn from: two motions that are never taught, and pictures of a look."""
     folder.mkdir(parents=True, exist_ok=True)
-    for place in range(4):
-        track = motions.track("orbiting", lessons.rng("demo", 0, place))
-        frames, _ = world.render(world.Scene("square", "gray", "red"), track)
-        (folder / f"orbiting_{place}.mp4").write_bytes(ffmpeg.encode(frames, world.FPS, format="mp4"))
+    shown = {
+        "orbiting": ("demo", world.Scene("square", "gray", "red"), "orbiting"),
+        "riding": ("riding", world.Scene("horse", "sky"), "orbiting"),
+    }
+    for name, (stream, scene, motion) in shown.items():
+        for place in range(4):
+            frames, _ = world.render(scene, motions.track(motion, lessons.rng(stream, 0, place)))
+            (folder / f"{name}_{place}.mp4").write_bytes(ffmpeg.encode(frames, world.FPS, format="mp4"))
+    for place, background in enumerate(world.BACKGROUNDS):
+        track = motions.track("standing still", lessons.rng("statue", 0, place))
+        frames, _ = world.render(world.Scene("statue", background), track)
+        (folder / f"statue_{place}.png").write_bytes(preview.png(frames[0]))
 
 
 def main() -> None:
     """Run one stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=[*STAGES, "all", "demo"])
+    parser.add_argument("stage", choices=[*STAGES, "all", "samples"])
     parser.add_argument("--work", type=Path, default=Path("starter"), help="where the stages keep their state")
     parser.add_argument("--steps", type=int, help=f"of one stage; default {STEPS}")
     parser.add_argument("--size", type=int, default=10000, help="clips in the bank")
@@ -370,8 +378,8 @@ def main() -> None:
                 train_denoiser(args.work, stage, args.steps or STEPS[stage], 16, args.device, 0.01)
             case "export" if not dist.is_initialized() or dist.get_rank() == 0:
                 export(args.work, args.out)
-            case "demo":
-                draw_demo(Path(__file__).parent / "clips")
+            case "samples":
+                draw_samples(Path(__file__).parent / "samples")
         if dist.is_initialized():
             dist.barrier()
 

@@ -2,10 +2,12 @@
 
 import json
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from mdctl.media import motions, paths, world
@@ -167,3 +169,13 @@ def test_an_exported_model_is_whole_and_tells_how_it_was_made(tmp_path, monkeypa
     records = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
     assert [record["stage"] for record in records] == [stage for stage in recipe.STEPS for _ in range(2)]
     assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_samples_are_what_the_recipe_draws(tmp_path: Path) -> None:
+    """By name, and the pictures by every pixel; bytes of videos differ between builds of ffmpeg."""
+    recipe.draw_samples(tmp_path)
+    shipped = Path(recipe.__file__).parent / "samples"
+    assert sorted(path.name for path in shipped.iterdir()) == sorted(path.name for path in tmp_path.iterdir())
+    for drawn in tmp_path.glob("*.png"):
+        with Image.open(drawn) as new, Image.open(shipped / drawn.name) as old:
+            assert new.tobytes() == old.tobytes()
