@@ -207,6 +207,8 @@ def misfits(file: bytes, where: str, network: nn.Module) -> list[str]:
         layer, _, half = key.partition(".lora_")
         if layer not in layers:
             found.append(f"there is no {layer}")
+        elif tensor.dim() != 2:
+            found.append(f"{key} is no matrix")
         elif half == "A.weight" and tensor.shape[1] != layers[layer].in_features:
             found.append(f"{layer} takes {layers[layer].in_features} and not {tensor.shape[1]}")
         elif half == "B.weight" and tensor.shape[0] != layers[layer].out_features:

@@ -118,3 +118,19 @@ def test_a_file_without_rows(mdctl: Mdctl, tmp_path: Path) -> None:
             odd.write_text(content)
         said = mdctl(*LINE, "--rows", str(odd), "--score-only")
         assert (said.code, "odd.jsonl" in said.err) == (code, True), said.err
+
+
+def test_the_table_of_the_readme_is_that_of_the_rows_beside_the_model(mdctl: Mdctl, tmp_path: Path) -> None:
+    """The rows were made by this model under today's settings, and say what is printed."""
+    rows = weights.find("starter")[1] / "fidelity.jsonl"
+    methods = [word for name in ("base", "coupled", "no-ad", "full") for word in ("--only", name)]
+    motions = [word for name in ("orbiting", "zigzagging", "bouncing") for word in ("--motions", name)]
+    line = ["bench", "fidelity", "--train-seeds", "1", *methods, *motions, "--rows", str(rows), "--score-only"]
+    said = mdctl(*line, "-o", str(tmp_path), "--json")
+    assert said.code == 0, said.err
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    for name, found in json.loads(said.out)["methods"].items():
+        shown = {"base": "base model", "full": "**full**"}.get(name, name)
+        columns = ("appearance", "motion", "joint", "leakage")
+        cells = (f"{found[key]:.2f} [{', '.join(f'{end:.2f}' for end in found['ci'][key])}]" for key in columns)
+        assert f"| {shown} | {' | '.join(cells)} |" in readme

@@ -16,7 +16,7 @@ from mdctl.errors import BadInput, Refused
 from mdctl.motion import families
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.families.unet3d import LAYERS
-from mdctl.motion.lora import TEMPORAL, Adapters, card_of, read_tensors, spatial_name, widest_rank
+from mdctl.motion.lora import TEMPORAL, Adapters, card_of, misfits, read_tensors, spatial_name, widest_rank
 
 NAMES = (TEMPORAL, "spatial_000", "spatial_001")
 Inputs = tuple[Tensor, Tensor, Tensor]
@@ -354,3 +354,11 @@ def test_numbers_that_are_not_finite_are_refused(taught: Adapters, bad: float) -
     with pytest.raises(Refused) as caught:
         taught.load(TEMPORAL, save_tensors(tensors), "there")
     assert caught.value.why == f"{key} holds numbers that are not finite"
+
+
+def test_what_is_no_matrix_is_a_misfit() -> None:
+    """A tensor of any other shape, in a layer that is there, is told and breaks nothing."""
+    network = nn.ModuleDict({"layer": nn.Linear(4, 3)})
+    for shape, told in (((4,), "is no matrix"), ((), "is no matrix"), ((2, 5), "takes 4 and not 5"), ((2, 4), "")):
+        found = misfits(save_tensors({"layer.lora_A.weight": torch.zeros(shape)}), "it", network)
+        assert [told in fault for fault in found] == [True] * bool(told)

@@ -1,7 +1,7 @@
 """What `starter` is made of, before it is trained: each part in its library's own class."""
 
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
@@ -44,7 +44,9 @@ def new_tokenizer() -> PreTrainedTokenizerFast:
     """Whole words of a closed vocabulary, lower case; what it does not know becomes `<unknown>`."""
     numbers = {token: number for number, token in enumerate(vocabulary())}
     words = Tokenizer(models.WordLevel(numbers, unk_token="<unknown>"))
-    words.normalizer = normalizers.Lowercase()
+    # It is taught `a monkey moving`: what people say besides would only be noise to it.
+    plain = [normalizers.Replace(Regex(rf"\b(?:{word})\b"), meant) for word, meant in (("is|are", ""), ("the", "a"))]
+    words.normalizer = normalizers.Sequence([normalizers.Lowercase(), *plain])
     words.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.Punctuation("removed")])
     words.post_processor = processors.TemplateProcessing(
         single="<start> $A <end>", special_tokens=[("<start>", numbers["<start>"]), ("<end>", numbers["<end>"])]

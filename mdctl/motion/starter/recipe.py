@@ -335,16 +335,12 @@ def _tell(work: Path, folder: Path) -> None:
 
 
 def draw_samples(folder: Path) -> None:
-    """Write what `mdctl demo` and the README learn from: two motions that are never taught, and pictures of a look."""
+    """Write what `mdctl demo` and the README learn from: a motion that is never taught, and pictures of a look."""
     folder.mkdir(parents=True, exist_ok=True)
-    shown = {
-        "orbiting": ("demo", world.Scene("square", "gray", "red"), "orbiting"),
-        "riding": ("riding", world.Scene("horse", "sky"), "orbiting"),
-    }
-    for name, (stream, scene, motion) in shown.items():
-        for place in range(4):
-            frames, _ = world.render(scene, motions.track(motion, lessons.rng(stream, 0, place)))
-            (folder / f"{name}_{place}.mp4").write_bytes(ffmpeg.encode(frames, world.FPS, format="mp4"))
+    for place in range(4):
+        track = motions.track("orbiting", lessons.rng("demo", 0, place))
+        frames, _ = world.render(world.Scene("square", "gray", "red"), track)
+        (folder / f"orbiting_{place}.mp4").write_bytes(ffmpeg.encode(frames, world.FPS, format="mp4"))
     for place, background in enumerate(world.BACKGROUNDS):
         track = motions.track("standing still", lessons.rng("statue", 0, place))
         frames, _ = world.render(world.Scene("statue", background), track)

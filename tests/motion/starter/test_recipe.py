@@ -35,6 +35,14 @@ def test_unknown_words_and_marks_do_not_break_a_prompt():
     assert tokenizer.unk_token_id in tokenizer("a frobnicating circle").input_ids
 
 
+def test_words_that_people_say_besides_are_no_noise():
+    """`is` and `are` are passed over and `the` is `a`; parts of other words are not."""
+    tokenizer = parts.new_tokenizer()
+    plain = tokenizer("a monkey moving left on a grass background").input_ids
+    assert tokenizer("The monkey is moving left on the grass background").input_ids == plain
+    assert tokenizer("this isle").input_ids.count(tokenizer.unk_token_id) == 2
+
+
 def test_the_longest_prompt_of_the_world_fits():
     """No prompt of the world is cut by the text encoder."""
     tokenizer = parts.new_tokenizer()
