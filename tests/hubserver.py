@@ -9,18 +9,40 @@ from contextlib import contextmanager
 from email.message import Message
 from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from tiny import MODEL_INDEX
 
-from mdctl.workspace import hub
+from mdctl.errors import Refused
+from mdctl.workspace import download, hub, locations
+from mdctl.workspace.download import Plan
+from mdctl.workspace.hub import Hub
+from mdctl.workspace.pulled import RECORD
 
 REPOSITORY = "ali-vilab/text-to-video-ms-1.7b"
 """Where the catalog looks for ModelScope."""
 
 COMMIT = "0123456789" * 4
 TOKEN = "hf_canaryThatMustNotBeSeenAnywhere"
+UNET = "unet/diffusion_pytorch_model.fp16.safetensors"
+TAKEN = {
+    "model_index.json": "model_index.json",
+    "unet/config.json": "unet/config.json",
+    "vae/config.json": "vae/config.json",
+    "text_encoder/config.json": "text_encoder/config.json",
+    "scheduler/scheduler_config.json": "scheduler/scheduler_config.json",
+    "tokenizer/vocab.json": "tokenizer/vocab.json",
+    "tokenizer/merges.txt": "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json": "tokenizer/tokenizer_config.json",
+    "unet/diffusion_pytorch_model.safetensors": UNET,
+    "vae/diffusion_pytorch_model.safetensors": "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors": "text_encoder/model.fp16.safetensors",
+}
+"""What is wanted of the untidy repository: by name in the folder, the name in the repository."""
+
 LARGE = (".safetensors", ".bin", ".ckpt")
 
 
@@ -170,16 +192,8 @@ def weights(seed: int, size_bytes: int = 2000) -> bytes:
 
 def messy(folder_files: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
     """A repository as untidy as that of ModelScope: every part in several forms, among them pickles and code."""
-    index = {
-        "_class_name": "TextToVideoSDPipeline",
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet3DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-    }
     files = {
-        "model_index.json": json.dumps(index).encode(),
+        "model_index.json": json.dumps(MODEL_INDEX).encode(),
         "unet/config.json": b'{"_class_name": "UNet3DConditionModel", "sample_size": 8}',
         "vae/config.json": b'{"block_out_channels": [4, 4, 8, 8]}',
         "text_encoder/config.json": b"{}",
@@ -199,3 +213,32 @@ def messy(folder_files: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
     for path in ("README.md", ".gitattributes", "pipeline.py", "text2video_pytorch_model.pth", "unet/model.py"):
         files[path] = b"whatever"
     return files
+
+
+def planned(hub: Hub | None = None) -> Plan:
+    """A look at the repository, as `models pull modelscope` takes it."""
+    return download.plan(hub or Hub(), "modelscope", locations.models() / "modelscope", REPOSITORY, None)
+
+
+def pulled(plan: Plan | None = None) -> Path:
+    """A whole pull, and where the model lies."""
+    hub = Hub()
+    plan = plan or planned(hub)
+    list(download.gather(hub, plan, lambda more: None))
+    download.settle(plan)
+    return plan.folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder but the record."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def refused(files: dict[str, bytes]) -> str:
+    """Why a repository is refused."""
+    with serving(files) as server, pytest.raises(Refused) as told:
+        planned()
+    assert not [path for path in server.fetched if not path.endswith(".json")], "nothing large was fetched"
+    assert not locations.models().exists()
+    return f"{told.value.what} {told.value.why} {' '.join(told.value.fix)}"

@@ -222,6 +222,17 @@ def tiny_animatediff(folder: Path, *, in_one: bool = False) -> Path:
     return folder
 
 
+MODEL_INDEX = {
+    "_class_name": "TextToVideoSDPipeline",
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet3DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+"""The parts of a whole model folder, as its `model_index.json` names them."""
+
+
 def tiny_folder(folder: Path) -> Path:
     """A whole model folder in the layout of diffusers, weights in safetensors; `mdctl --model` takes it."""
     tokenizer = tiny_tokenizer(folder / "tokenizer")
@@ -230,15 +241,7 @@ def tiny_folder(folder: Path) -> Path:
     tiny_unet().save_pretrained(folder / "unet")
     tiny_vae().save_pretrained(folder / "vae")
     tiny_scheduler().save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "TextToVideoSDPipeline",
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet3DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-    }
-    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / "model_index.json").write_text(json.dumps(MODEL_INDEX), encoding="utf-8")
     return folder
 
 
