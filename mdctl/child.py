@@ -1,7 +1,8 @@
-"""The only door to other programs: one call runs one child, limited in time, memory and output.
+"""The only door to other programs: one call of `run` runs one child, limited in time, memory and output.
 
 A child gets no shell, no input unless it is given, a small environment and a private folder to live in. It leads a
-process group of its own, and the whole group ends with it.
+process group of its own, and the whole group ends with it. A program of the user's own that is to show something is
+another matter: `leave` starts it and lets it be.
 """
 
 import contextlib
@@ -76,6 +77,55 @@ def run(
             return child.finish(timeout_s)
         finally:
             child.end()
+
+
+def attend(argv: Sequence[str]) -> int:
+    """Lend the terminal to a program that the user has chosen, such as an editor, and give its exit status.
+
+    It is the user's own, so it gets their environment, and nothing limits it; Ctrl-C is its business meanwhile.
+
+    Raises:
+        ChildFailed: it could not be started.
+    """
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)  # "ignore" would be handed on to it
+    try:
+        return subprocess.run(argv, check=False).returncode
+    except (OSError, ValueError) as error:
+        raise ChildFailed(f"'{argv[0]}' could not be started.", why=str(error)) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def leave(argv: Sequence[str | Path], *, patience_s: float = 2.0) -> int | None:
+    """Start a program of the user's that outlives us, and give its exit status; None when it still runs after a while.
+
+    It gets the user's own surroundings, which a window needs, and nothing of our streams; it is in no group of ours,
+    so that Ctrl-C and our end do not reach it. `argv[0]` must be an absolute path.
+
+    Raises:
+        ChildFailed: it could not be started.
+    """
+    if not Path(argv[0]).is_absolute():
+        raise ValueError(f"a child needs an absolute path: {argv[0]}")
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise ChildFailed(f"{Path(argv[0]).name} could not be started.", why=str(error)) from error
+    try:
+        return process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        _LEFT.append(process)
+        return None
+
+
+_LEFT: list["subprocess.Popen[bytes]"] = []
+"""Programs that were left to themselves; kept, because one that is forgotten while it runs is warned of."""
 
 
 class _Child:

@@ -10,6 +10,7 @@ from mdctl.strength import Strength
 
 OBJECTIVES = ("ad", "ad-mean", "mse")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+SAMPLERS = ("ddim", "unipc", "dpm++")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 MIN_EDGE, MAX_EDGE, EDGE_STEP = 16, 4096, 8
 """Widths and heights of a video in pixels; the VAEs of all families shrink by 8."""
@@ -173,6 +174,11 @@ class SampleSettings:
     width: int | None = None
     height: int | None = None
     precision: str = "auto"
+    sampler: str | None = None
+    """`ddim` (None, the paper's), or `unipc` and `dpm++`, which come as far in half the steps, to another video."""
+
+    merged: bool | None = None
+    """Whether adapters speak as part of the weights: as fast as the base model, with other last bits."""
 
     def __post_init__(self) -> None:
         _check(
@@ -192,6 +198,8 @@ class SampleSettings:
                 raise bad_setting(f"gen.{key}", getattr(self, key), fault.why) from fault
         _check_edges("gen", self)
         _check_precision("gen", self.precision)
+        if self.sampler not in (None, *SAMPLERS):
+            raise bad_setting("gen.sampler", self.sampler, f"it is one of {', '.join(SAMPLERS)}.")
 
 
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
@@ -202,9 +210,15 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
 }
 
 
+def kinds_of(kind: type[Settings]) -> dict[str, tuple[type, ...]]:
+    """Every setting by name, with the types that a value of it may have; None is for what stands in no table."""
+    types = {field.name: get_args(field.type) or (field.type,) for field in fields(kind)}
+    return {name: tuple(one for one in found if one in _KINDS) for name, found in types.items()}
+
+
 def from_table(kind: type[Settings], table: Mapping[str, Any], where: str) -> Settings:
     """Settings from a TOML table; an unknown key or a value of another kind is refused by name."""
-    known = {field.name: get_args(field.type) or (field.type,) for field in fields(kind)}
+    known = kinds_of(kind)
     for key, value in table.items():
         if key not in known:
             near = nearest(key, known)
@@ -213,7 +227,7 @@ def from_table(kind: type[Settings], table: Mapping[str, Any], where: str) -> Se
                 fix=f"did you mean '{near}'?" if near else f"known are: {', '.join(known)}",
                 code="MD-SETTING",
             )
-        kinds = [_KINDS[one] for one in known[key] if one in _KINDS]  # None is for what stands in no table
+        kinds = [_KINDS[one] for one in known[key]]
         allowed = tuple(one for types, _ in kinds for one in types)
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             words = " or ".join(word for _, word in kinds)

@@ -242,3 +242,10 @@ def refused(files: dict[str, bytes]) -> str:
     assert not [path for path in server.fetched if not path.endswith(".json")], "nothing large was fetched"
     assert not locations.models().exists()
     return f"{told.value.what} {told.value.why} {' '.join(told.value.fix)}"
+
+
+@pytest.fixture
+def server() -> Iterator[HubServer]:
+    """A hub with an untidy repository."""
+    with serving(messy()) as running:
+        yield running

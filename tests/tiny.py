@@ -206,7 +206,7 @@ def tiny_motion_adapter(mid_block: bool = False) -> MotionAdapter:
     return adapter
 
 
-def tiny_animatediff(folder: Path, *, in_one: bool = False) -> Path:
+def tiny_animatediff(folder: Path, *, in_one: bool = False, mid_block: bool = False) -> Path:
     """A whole AnimateDiff folder: an image model with a motion adapter beside it, or both in one U-Net."""
     tokenizer = tiny_tokenizer(folder / "tokenizer")
     tokenizer.save_pretrained(folder / "tokenizer")
@@ -218,7 +218,7 @@ def tiny_animatediff(folder: Path, *, in_one: bool = False) -> Path:
     else:
         tiny_scheduler().save_pretrained(folder / "scheduler")
         tiny_image_unet().save_pretrained(folder / "unet")
-        tiny_motion_adapter().save_pretrained(folder / "motion_adapter")
+        tiny_motion_adapter(mid_block).save_pretrained(folder / "motion_adapter")
     return folder
 
 

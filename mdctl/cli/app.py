@@ -11,7 +11,31 @@ import typer
 from typer.core import TyperGroup
 
 from mdctl import __version__
-from mdctl.cli import bench, demo, generate, grid, look, mix, share, signals, start, streams, system, train
+from mdctl.cli import (
+    bench,
+    cache,
+    clips,
+    config,
+    demo,
+    doctor,
+    gallery,
+    generate,
+    grid,
+    keep,
+    log,
+    look,
+    mix,
+    opening,
+    share,
+    shells,
+    signals,
+    start,
+    streams,
+    system,
+    topics,
+    train,
+    verify,
+)
 from mdctl.cli.face import EPILOG, FLAGS, Face, Manners, draws, face, put, take_manners, wear
 from mdctl.cli.lines import Json, Lines, Quiet
 from mdctl.errors import MdctlError, NoSpace, NotReady, UsageFault, nearest
@@ -42,14 +66,25 @@ app = typer.Typer(
 )
 start.mount(app)
 demo.mount(app)
+doctor.mount(app)
 train.mount(app)
 generate.mount(app)
 mix.mount(app)
 grid.mount(app)
 look.mount(app)
+log.mount(app)
+opening.mount(app)
+gallery.mount(app)
+clips.mount(app)
+keep.mount(app)
+verify.mount(app)
 share.mount(app)
 system.mount(app)
+config.mount(app)
+cache.mount(app)
+shells.mount(app)
 bench.mount(app)
+topics.mount(app)
 
 
 @app.callback()

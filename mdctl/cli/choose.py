@@ -1,12 +1,16 @@
-"""Which setting wins: flag > project.toml > template > what suits the base model > built-in; and where it came from."""
+"""Which setting wins, and where it came from.
+
+flag > MDCTL_* > project.toml > template > config.toml > what suits the base model > built-in
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mdctl.cli.face import face
 from mdctl.errors import BadInput, UsageFault
 from mdctl.settings import Settings, from_table
 from mdctl.text import safe
-from mdctl.workspace import documents, presets
+from mdctl.workspace import config, documents, presets
 from mdctl.workspace.project import Project
 
 Table = Mapping[str, Any]
@@ -18,7 +22,8 @@ def layers(
     """The sources of one table of settings, weakest first, each with its name.
 
     A template that is named like the base model always lies beneath; beneath all of an appearance also `images`, and
-    what is named like the base model and `-images`.
+    what is named like the base model and `-images`. Each variable is a source of its own; `--no-config` leaves
+    variables and the user's `config.toml` out.
     """
     beneath = [base]
     if project and project.record.kind == "appearance":
@@ -30,13 +35,21 @@ def layers(
     own: Table = getattr(project.record, table) if project else {}
     pinned = project.record.pin if project and table == "gen" else {}
     given = {key: value for key, value in flags.items() if value is not None}
+    heeded = face().manners.config
     return [
         *suits,
+        ("config.toml", config.read()[table] if heeded else {}),
         (f"template {name}", chosen.tables[table] if chosen else {}),
         (f"{project.name}/project.toml" if project else "project.toml", own),
         ("pin", {key: value for key, value in pinned.items() if key != "checkpoint"}),
+        *(config.spoken(table) if heeded else []),
         ("flag", given),
     ]
+
+
+def origins(sources: list[tuple[str, Table]]) -> dict[str, str]:
+    """Of every setting that a source gives: the one that wins."""
+    return {key: source for source, values in sources for key in values}
 
 
 def pairs(words: Sequence[str] | None) -> dict[str, Any]:
@@ -59,6 +72,8 @@ def resolve(kind: type[Settings], table: str, sources: list[tuple[str, Table]]) 
         except BadInput as fault:
             if source != "flag" and source not in fault.what:
                 fault.why = f"{source}: {fault.why}"
+            if source.startswith("MDCTL_"):
+                raise UsageFault(fault.what, why=fault.why, fix=f"unset {source}", code=fault.code) from fault
             raise
         merged |= values
     return from_table(kind, merged, table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdctl.cli import start
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli.face import EPILOG, face, same_everywhere
 from mdctl.cli.generate import cast_of
 from mdctl.cli.train import learn
 from mdctl.cli.videos import Target, Video, make, settled
@@ -50,6 +50,7 @@ def demo(
     from mdctl.media import clips as media
     from mdctl.media import preview
 
+    same_everywhere()
     clips = sorted(Path(str(files("mdctl.motion.starter").joinpath("samples"))).glob("orbiting_*.mp4"))
     face().say(f"The base model 'starter' was never shown anything {MOTION}. These {len(clips)} clips show it.")
 

@@ -1,5 +1,6 @@
 """The live face for terminals: the only file that knows rich. All text passes `safe` and is drawn as `Text`."""
 
+import os
 import sys
 import time
 from collections import deque
@@ -14,13 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from mdctl.cli.face import Manners, Record, draws, error_lines
-from mdctl.cli.lines import Lines, LineView, clock
+from mdctl.cli.lines import Lines, LineView, clock, judged
 from mdctl.errors import MdctlError
 from mdctl.text import safe
 
 SPARKS = "▁▂▃▄▅▆▇█"
 NARROW = 80
 """Below this many columns a training shows lines instead of the panel."""
+
+LONG_S = 60.0
+"""A training that took longer ends with a bell: whoever began it looks elsewhere by then."""
 
 
 def _console(manners: Manners, *, stderr: bool) -> Console:
@@ -113,8 +117,23 @@ class Screen(Tables):
             with super().training(title, place, total) as view:
                 yield view
             return
-        with Live(console=self._err, transient=False, refresh_per_second=4) as live:
-            yield _Panel(live, title, place, total)
+        began = time.monotonic()
+        try:
+            with Live(console=self._err, transient=False, refresh_per_second=4) as live:
+                yield _Panel(live, title, place, total, self._taskbar)
+        finally:
+            self._taskbar(None)
+            if time.monotonic() - began > LONG_S and os.environ.get("MDCTL_NOTIFY") != "off":
+                self._write("\a")
+
+    def _taskbar(self, percent: int | None) -> None:
+        """Progress on the taskbar of the desktop, where this terminal is known to pass it on; None clears it."""
+        if os.environ.keys() & {"WT_SESSION", "ConEmuANSI"} or os.environ.get("TERM_PROGRAM") in ("ghostty", "WezTerm"):
+            self._write("\x1b]9;4;0;\a" if percent is None else f"\x1b]9;4;1;{percent}\a")
+
+    def _write(self, sign: str) -> None:
+        self._err.file.write(sign)
+        self._err.file.flush()
 
     def ask(self, question: str, default: str) -> str:
         """Ask for one line; its end, Ctrl-D, takes the default."""
@@ -134,8 +153,8 @@ class Screen(Tables):
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(text(column), overflow="fold")
+    for number, column in enumerate(columns):
+        table.add_column(text(column), overflow="fold", no_wrap=not number)  # what comes first names the row
     for row in rows:
         table.add_row(*(text(cell) for cell in row))
     return table
@@ -154,13 +173,16 @@ def sparkline(values: Sequence[float], width: int = 16) -> str:
 class _Panel(LineView):
     """The panel of one training."""
 
-    def __init__(self, live: Live, title: str, place: str, total: int) -> None:
+    def __init__(self, live: Live, title: str, place: str, total: int, taskbar: Callable[[int | None], None]) -> None:
         super().__init__(title, lambda line: live.console.print(text(line)))
+        self._taskbar, self._percent = taskbar, -1
         self._live, self._title, self._place = live, title, place
         self._bar = ProgressBar(total=total, width=40)
         self._losses: dict[str, deque[float]] = {"motion": deque(maxlen=400), "appearance": deque(maxlen=400)}
         self._began = time.monotonic()
         self._saved: tuple[int, float] | None = None
+        self._previews: list[Record] = []
+        self._drawing = ""
 
     def step(self, record: Record) -> None:
         """Show one step that was done."""
@@ -175,6 +197,27 @@ class _Panel(LineView):
         self._saved = step, time.monotonic()
         self._draw()
 
+    def drawing(self, text_: str) -> None:
+        """Show how far a preview is."""
+        self._drawing = text_
+        self._draw()
+
+    def preview(self, record: Record) -> None:
+        """Show that there is a preview, and what it tells."""
+        self._previews.append(record)
+        self._drawing = ""
+        self._draw()
+
+    def _previewed(self) -> str:
+        """Which previews there are, or how far the next one is, and both curves of what they tell."""
+        steps = " ".join(f"{step} ✓" for step in dict.fromkeys(record["step"] for record in self._previews[-4:]))
+        curves = [
+            f"{name.split()[-1]} {sparkline(list(values), 8)} {values[-1]:.2f}"
+            for name in ("motion learned", "appearance leaked")
+            if (values := [found[name] for record in self._previews if name in (found := judged(record))])
+        ]
+        return "   ".join(part for part in (self._drawing or steps, *curves) if part)
+
     def _draw(self) -> None:
         if self._last is None:
             return
@@ -182,7 +225,11 @@ class _Panel(LineView):
         grid = Table.grid(padding=(0, 2))
         done = Table.grid(padding=(0, 2))
         self._bar.update(record["step"])
-        done.add_row(self._bar, text(f"{record['step']}/{record['of']}   {100 * record['step'] // record['of']} %"))
+        percent = 100 * record["step"] // record["of"]
+        if percent != self._percent:
+            self._percent = percent
+            self._taskbar(percent)
+        done.add_row(self._bar, text(f"{record['step']}/{record['of']}   {percent} %"))
         grid.add_row(text("training", "dim"), done)
         eta = "looks first" if record["eta_s"] is None else f"~{clock(record['eta_s'])} left"
         took = f"{clock(now - self._began)} done · {eta}   {record['s_per_step']:.2f} s/step"
@@ -195,7 +242,9 @@ class _Panel(LineView):
             grid.add_row(text("memory", "dim"), text(f"{record['memory_gb']:.1f} GB"))
         ago = f"step {self._saved[0]} · {clock(now - self._saved[1])} ago" if self._saved else "not yet"
         grid.add_row(text("saved", "dim"), text(f"{ago}    (Ctrl-C stops and saves)"))
-        hint = text("loss is noisy by nature; judge by the videos", "dim")
+        if told := self._previewed():
+            grid.add_row(text("previews", "dim"), text(told))
+        hint = text("loss is noisy by nature; judge by the previews", "dim")
         self._live.update(
             Panel(Group(grid, hint), title=text(self._title), subtitle=text(self._place, "dim"), width=NARROW)
         )

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TextIO
 
 from mdctl.errors import MdctlError, UsageFault
@@ -28,6 +28,9 @@ class Manners:
     """Whether prompts are welcome; they appear only on a terminal."""
 
     yes: bool = False
+    config: bool = True
+    """Whether the user's own `config.toml` and `MDCTL_*` settings take part."""
+
     home: str | None = None
 
 
@@ -41,11 +44,12 @@ FLAGS: dict[str, tuple[str, Any]] = {
     "--verbose": ("verbose", True),
     "--debug": ("debug", True),
     "--no-input": ("asks", False),
+    "--no-config": ("config", False),
     "-y": ("yes", True),
     "--yes": ("yes", True),
 }
 
-EPILOG = "Everywhere: --json  -q  --plain  --no-color  --no-input  -y  --debug  --home DIR"
+EPILOG = "Everywhere: --json  -q  --plain  --no-color  --no-input  --no-config  -y  --debug  --home DIR"
 
 
 def take_manners(arguments: Sequence[str]) -> tuple[Manners, list[str]]:
@@ -79,6 +83,12 @@ class TrainView(Protocol):
 
     def remark(self, text: str) -> None:
         """Show a sentence beside the progress."""
+
+    def drawing(self, text: str) -> None:
+        """Show how far a preview is."""
+
+    def preview(self, record: Record) -> None:
+        """Show that there is a preview, and what it tells."""
 
 
 class Face(Protocol):
@@ -138,6 +148,11 @@ def face() -> Face:
 def wear(new: Face) -> None:
     """Make this the face of the command."""
     _current.set(new)
+
+
+def same_everywhere() -> None:
+    """Leave the user's own settings out of this command, because it has to come out the same on every computer."""
+    face().manners = replace(face().manners, config=False)
 
 
 def put(stream: TextIO, text: str) -> None:

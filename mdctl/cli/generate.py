@@ -51,6 +51,8 @@ def gen(
     follow: options.Follow = None,
     steps: options.SampleSteps = None,
     guidance: options.Guidance = None,
+    sampler: options.Sampler = None,
+    merged: options.Merged = None,
     negative: options.Negative = None,
     frames: options.NumFrames = None,
     size: options.Size = None,
@@ -74,18 +76,10 @@ def gen(
     mdctl gen --from last --seed 8
     """
     flags = videos.flags(
-        size,
-        steps=steps,
-        guidance=guidance,
-        strength=strength,
-        appearance_strength=appearance_strength,
-        clip=clip,
-        follow=follow,
-        negative=negative,
-        frames=frames,
-        fps=fps,
+        size, steps=steps, guidance=guidance, sampler=sampler, merged=merged, strength=strength,
+        appearance_strength=appearance_strength, clip=clip, follow=follow, negative=negative, frames=frames, fps=fps,
         precision=precision,
-    )
+    )  # fmt: skip
     target = videos.read_target(output, container, count, force)
     if recipe is None:
         wish = _wished(name, prompt, check, flags, template, checkpoint, seed, count)

@@ -1,9 +1,7 @@
 """`grid`: one prompt under several strengths, saves and starts, side by side; and `pin`, which keeps the choice."""
 
-import html
 import itertools
 import json
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mdctl.cli import options, videos, voices
+from mdctl.cli import options, pages, videos, voices
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.generate import cast_of
@@ -275,6 +273,15 @@ def _record(prompt: str, axes: Sequence[Axis], cells: Sequence[Cell]) -> dict[st
     }
 
 
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px system-ui; margin: 2em; }
+th { font-weight: 500; padding: .4em .8em; }
+td { padding: .2em; }
+video { display: block; min-width: 128px; image-rendering: pixelated; }
+"""
+
+
 def _page(prompt: str, rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell]) -> str:
     """One page without scripts and without anything from elsewhere; the videos stand in it."""
     by_place = {(cell.row, cell.column): cell for cell in cells}
@@ -284,20 +291,15 @@ def _page(prompt: str, rows: Sequence[str], columns: Sequence[str], cells: Seque
 def _lines(
     prompt: str, rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[str, str], Cell]
 ) -> Iterator[str]:
-    yield '<!doctype html><html lang="en"><meta charset="utf-8">'
-    yield f"<title>{html.escape(prompt[:80])}</title>"
-    yield "<style>:root{color-scheme:light dark}body{font:15px system-ui;margin:2em}"
-    yield "th{font-weight:500;padding:.4em .8em}td{padding:.2em}"
-    yield "video{display:block;min-width:128px;image-rendering:pixelated}</style>"
-    yield f"<h1>{html.escape(prompt)}</h1><table><tr><th></th>"
-    yield from (f"<th>{html.escape(column)}</th>" for column in columns)
+    yield pages.head(prompt, STYLE)
+    yield f"<body><h1>{pages.words(prompt)}</h1><table><tr><th></th>"
+    yield from (f"<th>{pages.words(column)}</th>" for column in columns)
     yield "</tr>"
     for row in rows:
-        yield f"<tr><th>{html.escape(row)}</th>"
+        yield f"<tr><th>{pages.words(row)}</th>"
         for column in columns:
-            film = b64encode(cells[row, column].path.read_bytes()).decode()
-            label = html.escape(f"{row} {column}".strip(), quote=True)
-            yield f'<td><video autoplay loop muted playsinline aria-label="{label}" src="data:video/mp4;base64,{film}">'
-            yield "</video></td>"
+            film = pages.embedded(cells[row, column].path.read_bytes(), "video/mp4")
+            label = pages.words(f"{row} {column}".strip())
+            yield f'<td><video autoplay loop muted playsinline aria-label="{label}" src="{film}"></video></td>'
         yield "</tr>"
-    yield "</table></html>"
+    yield "</table></body></html>"

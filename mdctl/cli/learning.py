@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdctl import __version__
-from mdctl.cli import encoding
+from mdctl.cli import encoding, fitting
 from mdctl.cli.face import TrainView, face
 from mdctl.cli.signals import Request, polite
 from mdctl.cli.start import quoted
@@ -21,6 +21,7 @@ from mdctl.workspace.runs import Change, Run
 from mdctl.workspace.saves import Save
 
 if TYPE_CHECKING:
+    from mdctl.cli.previews import Previews
     from mdctl.motion.backbone import Backbone
     from mdctl.motion.dataset import Samples
     from mdctl.motion.training import TrainState, TrainStep
@@ -45,7 +46,7 @@ class End:
     """Updates that were not finite, in the whole run."""
 
 
-def follow(project: Project, run: Run, device_name: str) -> End:
+def follow(project: Project, run: Run, device_name: str, vram: str = "auto", previews: "Previews | None" = None) -> End:
     """Load what is given, learn, keep what is learned; a signal may end it early."""
     from mdctl.motion import device as machine
 
@@ -60,19 +61,22 @@ def follow(project: Project, run: Run, device_name: str) -> End:
     settings = from_table(TrainSettings, run.settings["train"], "run.toml: train")
     device = machine.choose(device_name)
     threads = machine.settle(settings.threads, settings.deterministic)
-    face().event(
-        run.note("plan", settings=run.settings["train"], resume_from=run.step, device=machine.describe(device))
-    )
+    precision = machine.choose_precision(settings.precision, device)
+    fit = fitting.fit(run, settings, folder, device, precision, vram)
+    _tell_plan(run, fit, machine.describe(device))
     _settle_made_with(run, {"device": device.type, **versions()})
     title = f"{project.name} · {card.name} · seed {settings.seed}"
 
     with polite(_told) as request:
-        settings, backbone, samples, state = _prepare(project, run, settings, folder, device, threads)
+        settings, backbone, samples, state = _prepare(
+            project, run, settings, folder, device, threads, precision, fit, previews
+        )
         began, first = time.monotonic(), state.number
         assert settings.steps is not None
         with face().training(title, machine.describe(device), settings.steps) as view:
             try:
-                _learn(run, state, settings, _steps(backbone, state, samples, settings), view, request, device)
+                steps = fitting.steps(run, backbone, state, samples, settings, fit, device)
+                fitting.remember(fit, _learn(run, state, settings, steps, view, request, device, previews))
             except MdctlError as fault:
                 fault.saved = fault.saved or _safe_so_far(run)
                 raise
@@ -101,7 +105,7 @@ def tell(project: Project, run: Run, end: End) -> None:
     skipped = f" {end.skipped} updates were not finite and left out." if end.skipped else ""
     face().done(
         f"Trained '{project.name}' in {_long(end.seconds)}: {end.steps} steps, final save verified.{skipped}",
-        [f"mdctl gen {project.name} {quoted(_example(project))}"],
+        [f"mdctl gen {project.name} {quoted(example(project))}"],
     )
 
 
@@ -126,17 +130,32 @@ def _settle_made_with(run: Run, now: Mapping[str, str]) -> None:
     run.settle("made_with", now)
 
 
+def _tell_plan(run: Run, fit: fitting.Fit, place: str) -> None:
+    seconds = fit.seconds(run.steps - run.step)
+    told = {"recompute": fit.level, **({"seconds": round(seconds)} if seconds is not None else {}),
+            **({"vram_gb": round(fit.predicted / 1e9, 2)} if fit.predicted else {})}  # fmt: skip
+    face().event(run.note("plan", settings=run.settings["train"], resume_from=run.step, device=place, **told))
+    if seconds is not None and seconds >= 60:
+        face().say(f"about {_long(seconds)}, by the last time on this computer.")
+
+
 def _prepare(
-    project: Project, run: Run, settings: TrainSettings, folder: Path, device: Any, threads: int
+    project: Project,
+    run: Run,
+    settings: TrainSettings,
+    folder: Path,
+    device: Any,
+    threads: int,
+    precision: str,
+    fit: fitting.Fit,
+    previews: "Previews | None",
 ) -> "tuple[TrainSettings, Backbone, Samples, TrainState]":
     from mdctl.motion import device as machine
     from mdctl.motion import families, lora, training
 
-    precision = machine.choose_precision(settings.precision, device)
     backbone = families.load(folder, device, machine.DTYPES[precision])
-    recompute = device.type != "cpu" if settings.recompute is None else settings.recompute
-    if recompute:
-        backbone.recompute()
+    backbone.recompute(fit.level)
+    recompute = fit.level != "none"
     widest = lora.widest_rank(backbone.network, backbone.layers)
     rank = settings.rank or min(32, widest)
     if rank > widest:
@@ -149,6 +168,9 @@ def _prepare(
     settings = replace(settings, rank=rank, threads=threads, precision=precision, recompute=recompute)
     run.settle("train", {"rank": rank, "threads": threads, "recompute": recompute, "precision": precision})
     samples = _encode(run, backbone, settings)
+    if previews:
+        previews.prepare(run, backbone, machine.describe(device), threads, precision)
+    backbone.release_encoders()
     state = training.begin(backbone, len(samples), settings, run.settings.get("learns", "motion"))
     if save := run.latest(resumable=True, report=lambda change: _report(run, change)):
         files = {name: save.read(name) for name in save.files}
@@ -170,16 +192,7 @@ def _encode(run: Run, backbone: "Backbone", settings: TrainSettings) -> "Samples
             samples.append(dataset.Sample(latents, backbone.embed([frozen["caption"]]), mirrored))
             show(number + 1, "")
             face().event(run.note("prepare", what="latents", done=number + 1, of=len(clips)))
-    backbone.release_encoders()
     return dataset.Samples(samples, settings.seed)
-
-
-def _steps(
-    backbone: "Backbone", state: "TrainState", samples: "Samples", settings: TrainSettings
-) -> "Iterator[TrainStep]":
-    from mdctl.motion import training
-
-    return training.train(backbone, state, samples, settings)
 
 
 def _learn(
@@ -190,8 +203,9 @@ def _learn(
     view: TrainView,
     request: Request,
     device: Any,
-) -> None:
-    """Follow the steps, show and note each, and save when it is due, at the end, and when asked to stop."""
+    previews: "Previews | None",
+) -> list[float]:
+    """Follow the steps, show and note each, and save when it is due, at the end, and when asked; gives their paces."""
     from mdctl.motion import device as machine
 
     assert settings.steps is not None
@@ -218,21 +232,27 @@ def _learn(
         view.step(record)
         for name in step.skipped:
             view.remark(f"step {step.number}: the gradient of {name} was not finite and was left out")
-        due = step.number % settings.save_every == 0 or now - last_save > SAVE_EVERY_S
+        shown = previews is not None and previews.due(step.number)
+        due = shown or step.number % settings.save_every == 0 or now - last_save > SAVE_EVERY_S
         if due or request or step.number == settings.steps:
-            _keep(run, state, settings, view)
+            _keep(run, state, settings, view, milestone=shown)
             saved, last_save = step.number, time.monotonic()
+        if previews and shown and not request:
+            previews.show(run.saves()[-1], state.adapters, view, request)
         before = time.monotonic()
         if request:
             break
     if saved != state.number or not run.saves():
         _keep(run, state, settings, view)
+    return [*recent]
 
 
-def _keep(run: Run, state: "TrainState", settings: TrainSettings, view: TrainView) -> None:
+def _keep(
+    run: Run, state: "TrainState", settings: TrainSettings, view: TrainView, *, milestone: bool = False
+) -> None:
     began = time.monotonic()
     files = state.files(run.settings["model"]["fingerprint"], settings.objective)
-    save = run.keep(state.number, files, state.record())
+    save = run.keep(state.number, files, state.record(), milestone=milestone)
     seconds = round(time.monotonic() - began, 3)
     face().event(run.note("save", step=save.step, path=str(save.folder), sha256=save.sha256, seconds=seconds))
     view.saved(save.step)
@@ -259,7 +279,8 @@ def _safe_so_far(run: Run) -> str:
     return f"the save of step {run.step} is good, and mdctl train {run.project} goes on from there."
 
 
-def _example(project: Project) -> str:
+def example(project: Project) -> str:
+    """A prompt that shows what a project has learned: its caption with another subject."""
     subject, caption = project.record.subject, project.record.caption
     return caption.replace(subject, "a monkey", 1) if subject else f"{caption}"
 

@@ -1,9 +1,10 @@
 """The faces without animation: plain lines for pipes and screen readers, JSON Lines, and quiet runs."""
 
 import json
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -112,6 +113,12 @@ def train_line(record: Record) -> str:
     return " ".join(parts)
 
 
+def judged(record: Record) -> dict[str, float]:
+    """What a preview tells of its save, in the words for it."""
+    names = {"learned": "motion learned", "leaked": "appearance leaked"}
+    return {name: record["measures"][key] for key, name in names.items() if key in record["measures"]}
+
+
 def clock(seconds: float) -> str:
     """Seconds as a person says them: `8m15s`, `1h02m`."""
     whole = max(0, round(seconds))
@@ -141,6 +148,15 @@ class LineView:
     def remark(self, text: str) -> None:
         """Show a sentence."""
         self._write(safe(text, 2000))
+
+    def drawing(self, text: str) -> None:
+        """A preview takes seconds; lines wait for its end."""
+
+    def preview(self, record: Record) -> None:
+        """Show that there is a preview, and what it tells."""
+        measures = ", ".join(f"{name} {value:.2f}" for name, value in judged(record).items())
+        self._write(safe(f"preview of step {record['step']}{f' ({measures})' if measures else ''}: {record['path']}",
+                         2000))  # fmt: skip
 
     def _line(self, more: str) -> None:
         if self._last is not None:
@@ -195,10 +211,15 @@ class Json(Quiet):
         self._seq = 0
 
     def _record(self, event: str, **fields: Any) -> str:
-        self._seq += 1  # of this stream, which holds more than the log of a run does
+        # Of this stream, without gaps: it holds more than the log of a run does, which goes on over several commands.
+        self._seq += 1
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         head = {"schema": 1, "seq": self._seq, "t": now, "event": event, "command": self._command}
-        return json.dumps({**head, **fields, "seq": self._seq}, default=str)
+        record = {**head, **fields, "seq": self._seq}
+        try:
+            return json.dumps(record, default=str, allow_nan=False)
+        except ValueError:
+            return json.dumps({**_finite(record), "nan": True}, default=str)
 
     def warn(self, text: str, code: str = "MD-NOTE") -> None:
         """A `warning` record."""
@@ -208,11 +229,11 @@ class Json(Quiet):
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
     ) -> None:
         """Give a list as one document."""
-        put(sys.stdout, json.dumps(list(records), default=str, indent=1))
+        put(sys.stdout, json.dumps(_finite(list(records)), default=str, indent=1))
 
     def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
         """Give one thing as one document."""
-        put(sys.stdout, json.dumps(dict(record), default=str, indent=1))
+        put(sys.stdout, json.dumps(_finite(record), default=str, indent=1))
 
     def event(self, record: Record) -> None:
         """Pass on a record; what its head lacks is added."""
@@ -227,3 +248,12 @@ class Json(Quiet):
         """An `error` record, the last line of stderr."""
         fields = {"code": error.code, "exit": error.exit_code, "what": error.what, "why": error.why}
         put(sys.stderr, self._record("error", **fields, saved=error.saved, fix=list(error.fix)))
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for every number that is not finite, because JSON has no word for it."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mdctl.cli import options
+from mdctl.cli import options, previews
 from mdctl.cli.face import EPILOG, face
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
@@ -94,6 +94,12 @@ def show(name: options.ProjectName) -> int:
         saves = [save.step for save in run.saves()]
         runs.append({"id": run.id, "status": run.status, "steps": run.steps, "saves": saves, "settings": run.settings})
         facts.append((f"run {number}", f"{run.status}   saves {', '.join(map(str, saves)) or 'none'}   {run.id}"))
+        base, seen = previews.course(run)
+        if seen:
+            step, last = previews.suggested(run), seen[-1]
+            told = f"motion learned {base:.2f} to {last.learned:.2f}, appearance leaked {last.leaked:.2f}"
+            facts.append(("", f"previews: {told}{f'; they speak for step {step}' if step else ''}"))
+            runs[-1] |= {"learned": last.learned, "leaked": last.leaked, "suggested": step}
     facts.append(("videos", str(len(project.videos()))))
     sizes = {part: project.disk_bytes(part) for part in ("runs", "outputs", "clips")}
     facts.append(("disk", ", ".join(f"{part} {size(count)}" for part, count in sizes.items())))
@@ -113,7 +119,7 @@ def show(name: options.ProjectName) -> int:
 
 
 def path(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The project.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The project.", show_default=False)] = None,
 ) -> int:
     """Print the folder of a project, or of all data.
 

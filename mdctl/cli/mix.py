@@ -56,7 +56,7 @@ def mix(
     appearance: Annotated[str, typer.Option("--appearance", metavar="NAME", help="Whose look.", show_default=False)],
     motion: MotionNames,
     prompt: Annotated[
-        str | None, typer.Argument(metavar="[PROMPT]", help="What is to be seen.", show_default="from the captions")
+        str | None, typer.Argument(metavar="PROMPT", help="What is to be seen.", show_default="from the captions")
     ] = None,
     count: options.Count = 1,
     seed: options.Seed = None,
@@ -130,7 +130,7 @@ def animate_image(
     motion: MotionNames,
     prompt: Annotated[
         str | None,
-        typer.Argument(metavar="[PROMPT]", help="What is to be seen.", show_default="the caption of the motion"),
+        typer.Argument(metavar="PROMPT", help="What is to be seen.", show_default="the caption of the motion"),
     ] = None,
     caption: Annotated[
         str | None, typer.Option(help="What the picture shows.", show_default="the subject of the prompt")

@@ -6,6 +6,10 @@ import typer
 
 ProjectName = Annotated[str, typer.Argument(metavar="NAME", help="The project.", show_default=False)]
 Device = Annotated[Literal["auto", "cuda", "mps", "cpu"], typer.Option("--device", help="Where to compute.")]
+Vram = Annotated[
+    Literal["auto", "6", "8", "10", "12", "16", "24"],
+    typer.Option("--vram", metavar="auto|6|8|10|12|16|24", help="Keep to a card of so many GB."),
+]
 Precision = Annotated[
     Literal["auto", "bf16", "fp16", "fp32"] | None,
     typer.Option("--precision", help="Of the base model; adapters stay fp32.", show_default="auto"),
@@ -40,6 +44,16 @@ Follow = Annotated[
 SampleSteps = Annotated[int | None, typer.Option("--steps", help="Denoising steps.", show_default="30")]
 Guidance = Annotated[
     float | None, typer.Option("--guidance", help="How closely to keep to the prompt.", show_default="as the model")
+]
+Sampler = Annotated[
+    Literal["ddim", "unipc", "dpm++"] | None,
+    typer.Option("--sampler", help="unipc and dpm++ need half the --steps, for another video.", show_default="ddim"),
+]
+Merged = Annotated[
+    bool | None,
+    typer.Option(
+        "--merged", help="Adapters inside the weights: as fast as without, other last bits.", show_default=False
+    ),
 ]
 Negative = Annotated[str | None, typer.Option("--negative", help="What is not to be seen.")]
 Output = Annotated[str | None, typer.Option("-o", "--output", metavar="FILE|DIR/", help="Where to put it.")]

@@ -157,11 +157,14 @@ def _newest(project: str | None) -> Path:
 
 def _voice(entry: Mapping[str, Any], path: Path) -> Voice:
     name, wanted = str(entry["project"]), str(entry["sha256"])
-    homes = (locations.projects(), locations.images())
-    runs = [run for home in homes for run in Run.all(Project(home / name)) if run.id == entry["run"]]
+    homes = [Project(home / name) for home in (locations.projects(), locations.images())]
+    others = [project for project in Project.all() if project.name != name]  # it may be called otherwise by now
+    runs = [run for project in (*homes, *others) for run in Run.all(project) if run.id == entry["run"]]
     for save in _likely(runs, entry["save"]):
         if entry["file"] in save.files and save.manifest[entry["file"]].sha256 == wanted:
-            return Voice(_run_of(save), save, entry["file"], Strength.parse(entry["strength"]))
+            run = _run_of(save)
+            run.project = name  # as it was called then, so that the same video is the same file
+            return Voice(run, save, entry["file"], Strength.parse(entry["strength"]))
     raise NotFound(
         f"an adapter that '{safe(path.stem, 120)}' was made with is gone.",
         why=f"run {safe(str(entry['run']), 40)} of '{safe(name, 64)}' has no save with these weights.",

@@ -1,6 +1,6 @@
 """The course of a video: load the base model, lay adapters into it, and draw what a prompt names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,13 @@ class Studio:
         """The same with other strengths, in the order of the adapters."""
         return replace(self, strengths=dict(zip(self.strengths, strengths, strict=True)))
 
-    def speaking(self, step: int, of: int) -> AbstractContextManager[None]:
-        """Let the adapters speak as loudly as they do in this denoising step."""
+    def speaking(self, step: int, of: int, merged: bool = False) -> AbstractContextManager[None]:
+        """Let the adapters speak as loudly as they do in this denoising step, beside the weights or within them."""
         if self.adapters is None:
             return nullcontext()
         scales = {name: strength.at(step, of) for name, strength in self.strengths.items()}
-        return self.adapters.speaking({name: scale for name, scale in scales.items() if scale})
+        speak = self.adapters.merged if merged else self.adapters.speaking
+        return speak({name: scale for name, scale in scales.items() if scale})
 
 
 def load_base(model: str, precision: str, device_name: str, threads: int | None) -> Studio:
@@ -56,14 +57,13 @@ def load_base(model: str, precision: str, device_name: str, threads: int | None)
     used = machine.settle(threads, deterministic=False)
     chosen = machine.choose_precision(precision, device)
     backbone = families.load(folder, device, machine.DTYPES[chosen])
-    made_with = {
-        "model": {"name": card.name, "fingerprint": weights.fingerprint(folder)},
-        "device": machine.describe(device),
-        "threads": used,
-        "precision": chosen,
-        **versions(),
-    }
-    return Studio(backbone, made_with)
+    known = {"name": card.name, "fingerprint": weights.fingerprint(folder)}
+    return Studio(backbone, made_with(known, machine.describe(device), used, chosen))
+
+
+def made_with(model: Mapping[str, str], place: str, threads: int, precision: str) -> dict[str, Any]:
+    """What a video hangs on besides what was asked for."""
+    return {"model": dict(model), "device": place, "threads": threads, "precision": precision, **versions()}
 
 
 def load(cast: Sequence[Voice], precision: str, device_name: str, threads: int | None) -> Studio:
@@ -126,15 +126,28 @@ def start(studio: Studio, settings: SampleSettings, seed: int, followed: "Latent
 def draw(
     studio: Studio, embeds: Embeds, settings: SampleSettings, seed: int, label: str, start: "Latents | None" = None
 ) -> "Frames":
-    """One video from the noise of this seed, or from another start."""
-    from mdctl.motion import dataset, sampling
+    """One video from the noise of this seed, or from another start, behind a bar."""
+    from mdctl.motion import dataset
 
-    guidance = 1 if settings.guidance is None else settings.guidance
     latents = noise(studio, settings, seed) if start is None else start
-    steps = sampling.sample(studio.backbone, latents, *embeds, settings.steps, guidance)
     with face().progress(label, settings.steps) as show:
-        for number in range(1, settings.steps + 1):
-            with studio.speaking(number, settings.steps):
-                latents = next(steps).latents
+        for number, found in enumerate(denoised(studio, embeds, settings, latents), 1):
+            latents = found
             show(number, f"seed {seed}")
     return dataset.to_frames(studio.backbone.decode(latents))
+
+
+def denoised(studio: Studio, embeds: Embeds, settings: SampleSettings, start: "Latents") -> "Iterator[Latents]":
+    """The latents after each denoising step, in which the adapters speak as loudly as they do there."""
+    from mdctl.motion import sampling
+
+    guidance = 1 if settings.guidance is None else settings.guidance
+    sampler, halved = settings.sampler or "ddim", False
+    steps = sampling.sample(studio.backbone, start, *embeds, settings.steps, guidance, sampler)
+    for number in range(1, settings.steps + 1):
+        with studio.speaking(number, settings.steps, bool(settings.merged)):
+            step = next(steps)
+        if step.halved and not halved:
+            face().warn("memory ran out: what is asked and what is not go through one after the other from here on.")
+        halved = step.halved
+        yield step.latents

@@ -2,40 +2,25 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mdctl.catalog import CARDS, STARTER, ModelCard
-from mdctl.cli import options
+from mdctl.cli import desk, options
 from mdctl.cli.choose import layers, resolve
+from mdctl.cli.desk import new_clip as new_clip  # whoever makes projects finds it here
 from mdctl.cli.face import EPILOG, face
 from mdctl.errors import BadInput, UsageFault
 from mdctl.settings import ClipSettings, Shape, parse_size, to_table
 from mdctl.text import safe
 from mdctl.workspace import weights
 from mdctl.workspace.project import Project, check_name
-from mdctl.workspace.records import NewClip
 
 if TYPE_CHECKING:
     from mdctl.media.clips import Look
-
-SUFFIX = {
-    "mov": ".mp4",
-    "matroska": ".mkv",
-    "avi": ".avi",
-    "mpegts": ".ts",
-    "mpeg": ".mpg",
-    "gif": ".gif",
-    "png_pipe": ".png",
-    "apng": ".png",
-    "jpeg_pipe": ".jpg",
-    "webp_pipe": ".webp",
-    "webp_anim": ".webp",
-}
-"""What a copied clip is called, by the reader that its first bytes ask for."""
 
 MANY = 200
 """From so many clips on, `new` wants to be told that this is meant."""
@@ -81,6 +66,9 @@ def new(
     size: options.Size = None,
     model: options.Model = None,
     template: options.Template = None,
+    split: desk.Split = False,
+    crop_bars: desk.CropBars = False,
+    link: desk.Link = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")] = False,
     dry_run: options.DryRun = False,
 ) -> int:
@@ -89,6 +77,7 @@ def new(
     \b
     mdctl new golf ./clips/*.mp4
     mdctl new golf swing.mov --caption "a person is playing golf" --trim 0:01-0:03
+    mdctl new golf match.mp4 --split --crop-bars
     mdctl new terracotta ./photos/*.jpg --appearance --caption "a terracotta warrior"
     """
     check_name(name)
@@ -102,9 +91,9 @@ def new(
         kind="appearance" if appearance else None,
         caption=caption,
         trim=trim,
+        wishes=desk.Wishes(strict=strict, split=split, crop_bars=crop_bars, link=link),
         model=model,
         template=template,
-        strict=strict,
         dry_run=dry_run,
     )
     paths = [str(made.project.folder)] if made.project and (face().manners.quiet or face().manners.json) else []
@@ -133,9 +122,9 @@ def make_project(
     kind: str | None = None,
     caption: str | None = None,
     trim: str | None = None,
+    wishes: desk.Wishes | None = None,
     model: str | None = None,
     template: str | None = None,
-    strict: bool = False,
     dry_run: bool = False,
     inside: Path | None = None,
 ) -> Made:
@@ -145,18 +134,19 @@ def make_project(
     """
     card = card_for(model or "auto")
     shape = shaped(own, card)
-    paths, window = _chosen(patterns, trim)
+    paths, window = chosen(patterns, trim)
     kind = kind or _kind(paths)
-    looks = _look(paths, shape, window, strict, kind)
-    kept = _told(looks, shape)
-    left_out = [found for found in looks if found.status == "left_out"]
+    wishes = replace(wishes or desk.Wishes(), trim=window)
+    looks = desk.examined(paths, shape, wishes, kind)
+    kept = desk.reported(looks, shape)
+    left_out = desk.unused(looks)
     if not kept:
         raise BadInput(
             "none of the clips can be used; no project was made.",
             why="; ".join(dict.fromkeys(f"{safe(f.name, 60)}: {', '.join(f.reasons)}" for f in left_out))[:400],
             fix=next((found.hint for found in left_out if found.hint), f"mdctl new {name} OTHER_CLIPS"),
         )
-    if _already(name, kept):
+    if _already(name, kept, window):
         face().done(f"All of these clips are in '{name}' already; nothing was changed.", [f"mdctl train {name}"])
         return Made("nothing_to_do", Project.find(name))
     sentence = _caption(name, caption, kind)
@@ -165,7 +155,7 @@ def make_project(
     if dry_run:
         face().done(f"{kind.capitalize()} '{name}' would be made of {number}: \"{sentence}\".")
         return Made("nothing_to_do", None, left_out)
-    clips = [new_clip(found, window) for found in kept]
+    clips = [new_clip(found, window, link=wishes.link) for found in kept]
     table = {"clips": to_table(own)} if to_table(own) else {}
     base = "auto" if model in (None, "auto") else card.name
     project = Project.create(
@@ -174,9 +164,8 @@ def make_project(
     if left_out:
         why = "; ".join(f"{found.name}: {', '.join(found.reasons)}" for found in left_out)
         face().warn(f"{len(left_out)} clip{'s' * (len(left_out) != 1)} left out: {why}.")
-    megabytes = sum(clip.size_bytes for clip in clips) / 1e6
     face().done(
-        f"Created {kind} '{name}': {number}, {megabytes:.1f} MB copied, originals untouched. Caption: \"{sentence}\".",
+        f"Created {kind} '{name}': {number}, {desk.stored(clips)}. Caption: \"{sentence}\".",
         [f"mdctl train {name}"],
     )
     return Made("partial" if left_out else "done", project, left_out)
@@ -191,7 +180,8 @@ def _kind(paths: Sequence[Path]) -> str:
     return "appearance"
 
 
-def _chosen(patterns: Sequence[str], trim: str | None) -> tuple[list[Path], tuple[float, float] | None]:
+def chosen(patterns: Sequence[str], trim: str | None) -> tuple[list[Path], tuple[float, float] | None]:
+    """The files that some patterns name, and the part of them that is to be used."""
     from mdctl.media import clips as media
 
     paths = media.expand(patterns)
@@ -204,22 +194,6 @@ def _chosen(patterns: Sequence[str], trim: str | None) -> tuple[list[Path], tupl
     return paths, media.parse_trim(trim) if trim else None
 
 
-def _told(looks: "Sequence[Look]", shape: Shape) -> "list[Look]":
-    """Give every clip a line and a reason, and return those that will be used, each content once."""
-    first_of: dict[str, int] = {}
-    rows, kept = [], []
-    for number, found in enumerate(looks, 1):
-        same = first_of.setdefault(found.sha256, number) if found.sha256 else number
-        rows.append(_row(number, found, same, shape.frames))
-        status = "duplicate" if same != number else found.status
-        face().event({"event": "clip", "name": found.name, "sha256": found.sha256, "status": status, **_used(found)})
-        if status in ("ok", "adjusted"):
-            kept.append(found)
-    title = f"Checked {len(looks)} clip{'s' * (len(looks) != 1)}"
-    face().table(title, ["#", "CLIP", "LENGTH", "SOURCE", "WILL USE", ""], rows)
-    return kept
-
-
 def shaped(own: ClipSettings, card: ModelCard) -> Shape:
     """Clip settings with every gap filled from the base model."""
     return Shape(
@@ -230,58 +204,14 @@ def shaped(own: ClipSettings, card: ModelCard) -> Shape:
     )
 
 
-def _look(
-    paths: Sequence[Path], shape: Shape, window: tuple[float, float] | None, strict: bool, kind: str
-) -> "list[Look]":
-    from mdctl.media import clips as media
-
-    looks = []
-    with face().progress("checking clips", len(paths)) as show:
-        for done, path in enumerate(paths, 1):
-            if kind == "appearance" and media.is_picture(path):
-                found = media.look_at_picture(path)
-            else:
-                found = media.look(
-                    path, num_frames=shape.frames, fps=shape.fps, width=shape.width, height=shape.height, trim=window
-                )
-            show(done, "")
-            if strict and found.status == "left_out":
-                raise BadInput(
-                    f"the clip '{safe(found.name, 80)}' cannot be used.",
-                    why=", ".join(found.reasons),
-                    fix="leave it out, or leave --strict out",
-                )
-            looks.append(found)
-    return looks
-
-
-def _used(found: "Look") -> dict[str, object]:
-    return {"reasons": list(found.reasons), "frames": found.available_frames, "window": [found.start_s, found.end_s]}
-
-
-def _row(number: int, found: "Look", same: int, num_frames: int) -> list[str]:
-    source = found.source
-    moving = source if source and not source.still else None
-    length = f"{int(moving.duration_s // 60)}:{moving.duration_s % 60:04.1f}" if moving else ""
-    rate = "variable" if moving and moving.variable_rate else f"{moving.fps:.5g} fps" if moving else ""
-    what = f"{source.width}x{source.height}  {rate}" if source else ""
-    if same != number:
-        return [str(number), found.name, length, what, f"same content as {same}", "skipped"]
-    if found.status == "left_out":
-        return [str(number), found.name, length, what, ", ".join(found.reasons), "left out"]
-    still = source is not None and source.still
-    used = "the picture" if still else f"{num_frames} frames, {found.start_s:.1f}-{found.end_s:.1f} s"
-    if found.reasons:
-        used += f"; {', '.join(found.reasons)}"
-    return [str(number), found.name, length, what, used, "ok, adjusted" if found.status == "adjusted" else "ok"]
-
-
-def _already(name: str, kept: "Sequence[Look]") -> bool:
+def _already(name: str, kept: "Sequence[Look]", window: tuple[float, float] | None) -> bool:
     taken = next((project for project in Project.all() if project.name == name), None)
     if taken is None:
         return False
     if not taken.fault and taken.same_clips(found.sha256 for found in kept):
-        return True
+        parts = {found.scene or window for found in kept} - {None}
+        if parts <= {clip.trim for clip in taken.clips}:
+            return True
     why = "it holds other clips, and is never changed by this."
     raise UsageFault(
         f"a project '{name}' exists already.", why=why, fix=f"mdctl new {name}-2 CLIPS...", code="MD-EXISTS"
@@ -302,25 +232,6 @@ def _caption(name: str, given: str | None, kind: str) -> str:
     if not sentence:
         raise BadInput("the caption is empty.", fix='--caption "a person is playing golf"')
     return sentence
-
-
-def new_clip(found: "Look", window: tuple[float, float] | None, caption: str = "") -> NewClip:
-    """A clip that was looked at, as a project takes it."""
-    source = found.source
-    assert source is not None
-    return NewClip(
-        path=found.path,
-        sha256=found.sha256,
-        suffix=SUFFIX[source.reader],
-        name=found.name,
-        caption=caption,
-        trim=window,
-        size_bytes=found.path.stat().st_size,
-        width=source.width,
-        height=source.height,
-        fps=round(source.fps, 4),
-        duration_s=0.0 if source.still else round(source.duration_s, 3),
-    )
 
 
 def quoted(text: str) -> str:

@@ -9,7 +9,7 @@ import typer
 from mdctl.catalog import CARDS
 from mdctl.cli import options, pull
 from mdctl.cli.face import EPILOG, face
-from mdctl.errors import MdctlError, UsageFault
+from mdctl.errors import BadInput, MdctlError, UsageFault
 from mdctl.text import safe
 from mdctl.workspace import atomic, locations, presets, weights
 from mdctl.workspace.pulled import Pulled
@@ -25,10 +25,11 @@ def mount(app: typer.Typer) -> None:
     models.command("path", epilog=EPILOG)(model_path)
     pull.mount(models)
     app.add_typer(models)
-    templates = _group("templates", "List, show and copy presets.", "mdctl templates list")
+    templates = _group("templates", "List, show, copy and check presets.", "mdctl templates list")
     templates.command("list", epilog=EPILOG)(list_templates)
     templates.command("show", epilog=EPILOG)(show_template)
     templates.command("copy", epilog=EPILOG)(copy_template)
+    templates.command("check", epilog=EPILOG)(check_templates)
     app.add_typer(templates)
 
 
@@ -179,4 +180,40 @@ def copy_template(
     path = atomic.create(locations.templates() / f"{new_name}.toml", template.path.read_text("utf-8"))
     face().done(f"Copied to {path}; edit it there.", [f"mdctl train NAME --template {new_name}"])
     face().result([str(path)] if face().manners.quiet else [], {})
+    return 0
+
+
+def check_templates(
+    name: Annotated[
+        str | None, typer.Argument(metavar="TEMPLATE", help="One of them.", show_default="all, yours too")
+    ] = None,
+) -> int:
+    """Look over presets: whether each key is one, and each value can be; what is wrong is told with its line.
+
+    \b
+    mdctl templates check
+    mdctl templates check my-card
+    """
+    faults: list[MdctlError] = []
+    rows, records = [], []
+    for one in [name] if name else presets.paths():
+        told = ""
+        try:
+            template = presets.read(one)
+            presets.check(template.tables, template.path)
+        except MdctlError as fault:
+            if one not in presets.paths():
+                raise
+            told = fault.what
+            faults.append(fault)
+        rows.append([one, told or "ok"])
+        records.append({"name": one, "path": str(presets.paths()[one]), "ok": not told, "fault": told})
+    face().answer(["TEMPLATE", "STATE"], rows, records, [one for one, state in rows if state != "ok"])
+    if faults:
+        raise BadInput(
+            f"{len(faults)} of {len(rows)} templates cannot be used.",
+            why="; ".join(fault.what for fault in faults),
+            fix=[line for fault in faults for line in fault.fix],
+            code="MD-TEMPLATE",
+        )
     return 0

@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from mdctl.cli import options, streams
+from mdctl.cli import options, streams, videos
 from mdctl.cli.choose import layers, pairs, resolve
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.learning import End, follow, tell
+from mdctl.cli.previews import Previews, suggested
+from mdctl.cli.sheet import changes
 from mdctl.cli.start import shaped
 from mdctl.errors import BadInput, NotFound
 from mdctl.settings import ClipSettings, TrainSettings, from_table, to_table
@@ -39,9 +41,16 @@ def train(
     shared_spatial: Annotated[
         bool | None, typer.Option("--shared-spatial", help="One adapter for the look of all clips.", show_default=False)
     ] = None,
+    preview: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PROMPT", help="What previews show; may be given more than once.", show_default=False),
+    ] = None,
+    preview_every: Annotated[int | None, typer.Option(min=1, help="Steps between previews.", show_default="50")] = None,
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="Draw none while training.")] = False,
     save_every: Annotated[int | None, typer.Option(help="Steps between saves.", show_default="25")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run from nothing; old runs stay.")] = False,
     device: options.Device = "auto",
+    vram: options.Vram = "auto",
     precision: options.Precision = None,
     threads: options.Threads = None,
     deterministic: Annotated[
@@ -54,7 +63,7 @@ def train(
 
     \b
     mdctl train golf
-    mdctl train golf --steps 300 --seed 7
+    mdctl train golf --steps 300 --seed 7 --preview "a monkey playing golf"
     mdctl train golf --fresh --lr 1e-4 --set beta=0.5
     """
     given = {
@@ -75,9 +84,11 @@ def train(
             f"'{name}' came without its clips, so it cannot be trained here.",
             fix=(f'mdctl gen {name} "..."', f"mdctl new {name}-2 CLIPS... for clips of your own"),
         )
+    previews = Previews(project, [videos.read_prompt(prompt) for prompt in preview or ()], preview_every or 0)
     if dry_run:
         return _preview(project, flags, template, model, fresh)
-    end = learn(project, flags, template, model, fresh=fresh, device=device)
+    shown = None if no_preview else previews
+    end = learn(project, flags, template, model, fresh=fresh, device=device, vram=vram, previews=shown)
     record = {"project": name, "status": end.status, "step": end.save.step, "seconds": round(end.seconds, 1)}
     try:
         face().result([str(end.save.folder)], record)
@@ -89,7 +100,15 @@ def train(
 
 
 def learn(
-    project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, *, fresh: bool, device: str
+    project: Project,
+    flags: Mapping[str, Any],
+    template: str | None,
+    model: str | None,
+    *,
+    fresh: bool,
+    device: str,
+    vram: str = "auto",
+    previews: Previews | None = None,
 ) -> End:
     """Train a project, or go on, or find that nothing is left to do; settings that are None in `flags` are open."""
     with project.locked("train"):
@@ -111,12 +130,16 @@ def learn(
             )
             return End("nothing_to_do", run.saves()[-1])
         try:
-            end = follow(project, run, device)
+            end = follow(project, run, device, vram, previews)
         except BaseException:
             if not (last or run.begun):
                 atomic.remove(run.folder)  # it must not bind the next try
             raise
         tell(project, run, end)
+        if (step := suggested(run)) and step != end.save.step:
+            face().say(
+                f"By its previews the motion has come by step {step}:  mdctl pin {project.name} --checkpoint {step}"
+            )
         return end
 
 
@@ -139,7 +162,11 @@ def _last_run(
         f"run {last.id} of '{project.name}' was made with other settings.",
         why="; ".join(differing),
         saved=f"its saves up to step {last.step} are untouched.",
-        fix=(f"mdctl train {project.name} --fresh ...", f"or go on as it was: mdctl train {project.name}"),
+        fix=(
+            f"mdctl train {project.name} --fresh ...",
+            "or go on as it was: "
+            + (f"mdctl clips list {project.name}" if changes(project, last) else f"mdctl train {project.name}"),
+        ),
         code="MD-RUN-DIFFERS",
     )
 
@@ -160,9 +187,7 @@ def _differences(
         differing.append(f"template: {frozen.get('template', 'none')} in the run, {template} now")
     if model and weights.fingerprint(weights.find(model)[1]) != frozen["model"]["fingerprint"]:
         differing.append(f"model: {frozen['model']['name']} in the run, {model} now")
-    if [clip.sha256 for clip in project.clips] != [clip["sha256"] for clip in frozen["clip"]]:
-        differing.append("clips: they are others now")
-    return differing
+    return [*differing, *(f"clips: {change}" for change in changes(project, run))]
 
 
 def resolved(project: Project, flags: Mapping[str, Any], template: str | None, model: str | None) -> dict[str, Any]:

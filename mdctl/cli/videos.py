@@ -150,6 +150,8 @@ def settled(asked: SampleSettings, trained: Mapping[str, Any]) -> SampleSettings
         width=asked.width or shape["width"],
         height=asked.height or shape["height"],
         precision=asked.precision,
+        sampler=asked.sampler,
+        merged=asked.merged,
     )
 
 
@@ -198,7 +200,7 @@ def takes(
         studio = rendering.load(first.cast.voices, first.settings.precision, device_name, threads)
         if again and (differing := again.differences(studio.made_with)):
             face().warn(f"the same bits cannot be promised: it was made with {', '.join(differing)}.")
-        _tell_unread(studio, prompt, first.settings.negative)
+        tell_unread(studio, prompt, first.settings.negative)
         embeds = rendering.embed(studio, prompt, first.settings.negative)
         where = f"save {first.cast.lead.save.step} of '{first.cast.name}'"
         rendering.require_effect(studio, embeds, first.settings, first.seed, where)
@@ -209,15 +211,7 @@ def takes(
             followed = _followed(cast, studio, settings) if settings.follow else None
             start = rendering.start(studio, settings, take.seed, followed)
             drawn = rendering.draw(spoken, embeds, settings, take.seed, f"{number}/{len(wanted)}", start)
-            record = {
-                "prompt": prompt,
-                "seed": take.seed,
-                "settings": to_table(settings),
-                "project": cast.name,
-                "voices": [voice.record() for voice in cast.voices],
-                **studio.made_with,
-            }
-            path = _keep(cast, drawn, settings.fps or 8, prompt, take.seed, take.target, record)
+            path = keep(take, prompt, drawn, studio.made_with)
             face().event(
                 {
                     "event": "video",
@@ -233,7 +227,8 @@ def takes(
             yield Video(path, drawn, take.seed)
 
 
-def _tell_unread(studio: rendering.Studio, prompt: str, negative: str) -> None:
+def tell_unread(studio: rendering.Studio, prompt: str, negative: str) -> None:
+    """Warn of the words that the base model does not read, each with the nearest that it does."""
     for text, verb in ((prompt, "prompt"), (negative, "negative prompt")):
         if unread := studio.backbone.unread(rendering.readable(text)):
             told = [f"{word} (near: {', '.join(near)})" if near else word for word, near in unread.items()]
@@ -250,9 +245,10 @@ def finished(videos: Iterator[Video], seeds: Sequence[int], cast: Cast) -> list[
         if not paths:
             raise
         rest = list(seeds[len(paths) :])
-        record = {"project": cast.name, "run": cast.lead.run.id, "status": "partial", "failed": rest}
+        status = "partial" if rest else "done"  # all are whole, and only what comes after them went wrong
+        record = {"project": cast.name, "run": cast.lead.run.id, "status": status, "failed": rest}
         face().result(paths, record)
-        if not isinstance(stop, MdctlError):
+        if not (rest and isinstance(stop, MdctlError)):
             raise
         raise Partly(
             f"{len(paths)} of {len(seeds)} videos of '{cast.name}' are made, the others are not.",
@@ -301,15 +297,22 @@ def identity(record: Mapping[str, Any]) -> str:
     return blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def _keep(
-    cast: Cast, frames: "Frames", fps: float, prompt: str, seed: int, target: Target, record: Mapping[str, Any]
-) -> Path:
-    """Write the video and its sidecar under a name that was free; both are whole or absent."""
+def keep(take: Take, prompt: str, frames: "Frames", made_with: Mapping[str, Any]) -> Path:
+    """Write a video and its sidecar under a name that was free; both are whole or absent."""
     from mdctl.media import ffmpeg
 
+    cast, target = take.cast, take.target
+    record = {
+        "prompt": prompt,
+        "seed": take.seed,
+        "settings": to_table(take.settings),
+        "project": cast.name,
+        "voices": [voice.record() for voice in cast.voices],
+        **made_with,
+    }
     number = identity(record)
-    video = ffmpeg.encode(frames, fps, format=target.format, comment=f"mdctl {number}")
-    name = f"{_stamp()}_{slug(prompt, 60) or 'video'}_s{seed}.{target.format}"
+    video = ffmpeg.encode(frames, take.settings.fps or 8, format=target.format, comment=f"mdctl {number}")
+    name = f"{_stamp()}_{slug(prompt, 60) or 'video'}_s{take.seed}.{target.format}"
     wanted = target.file or (target.folder.absolute() if target.folder else cast.outputs) / name
     if target.file and target.force:
         for old in _taken(target.file):

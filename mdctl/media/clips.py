@@ -6,70 +6,31 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdctl.errors import BadInput, NotFound, Refused, UsageFault
-from mdctl.media import ffmpeg, folders
+from mdctl.media import ffmpeg, folders, scenes
 from mdctl.media.ffmpeg import Grey
 from mdctl.media.frames import Frames
 from mdctl.media.probe import probe
+from mdctl.media.scenes import Box, Span, barred, liveliest, motion
 from mdctl.media.source import Source
 from mdctl.media.timing import choose, usual_gap
-
-Status = Literal["ok", "adjusted", "left_out"]
+from mdctl.media.verdicts import Look as Look  # whoever deals in clips finds it here
+from mdctl.media.verdicts import Status
 
 SEARCH_S = 60.0
 _SEARCH_PIXELS = 1920 * 1080 * 30 * 60
 """A search through a clip ends after a minute, or earlier where the pictures are so large that it would take long."""
 
-_CUT_DIFFERENCE = 3.0
-_CUT_RATIO = 4.0
-_CUT_LIKENESS = 0.7
-_CUT_SHIFT = 0.35
 _STILL_RANGE = 8.0
-_BLACK = 12
-_NEAR_BEST = 0.98
+BARS = "black bars"
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Look:
-    """What will be used of one source, or why nothing will be."""
-
-    path: Path
-    """The original, as it was named."""
-
-    name: str
-    """Its file name."""
-
-    status: Status
-    """`ok`, `adjusted` (used, with `reasons` to know about) or `left_out`."""
-
-    reasons: tuple[str, ...]
-    """What was adjusted, what to be wary of, or why it is left out; a few plain words each."""
-
-    hint: str = ""
-    """What would make a clip usable that is left out."""
-
-    source: Source | None = None
-    """What the file holds, None when it could not be read."""
-
-    start_s: float = 0.0
-    """Where the used window starts, in seconds from the clip's own start."""
-
-    end_s: float = 0.0
-    """Where the used window ends."""
-
-    available_frames: int = 0
-    """How many frames there are at the asked rate, in the trimmed part or the whole clip as far as it was searched."""
-
-    sha256: str = ""
-    """Digest of the original file, empty when it could not be read."""
 
 
 def look_at_picture(path: Path) -> Look:
@@ -102,7 +63,7 @@ def look(
     fps: float,
     width: int,
     height: int,
-    trim: tuple[float, float] | None = None,
+    trim: Span | None = None,
 ) -> Look:
     """Examine one source: which `num_frames` at `fps` will be used, what is adjusted for it, or why it is left out.
 
@@ -113,24 +74,49 @@ def look(
         NotFound: there is no such file.
         NotReady: there is no ffmpeg, or it lacks what the clip needs.
     """
-    if min(num_frames, width, height) < 1 or fps <= 0:
-        raise BadInput(f"{num_frames} frames of {width}x{height} at {fps:g} fps cannot be cut from a clip.")
-    seen = Look(path, path.name, "left_out", ())
-    try:
-        source = probed(path)
-        seen = replace(seen, source=source, end_s=source.duration_s, sha256=digest(path))
-        if source.still:
-            hint = "give a video of the motion; --appearance teaches a look from pictures"
-            return replace(seen, reasons=("a picture, not a video",), hint=hint)
-        if trim and trim[0] >= source.duration_s:
-            return replace(seen, reasons=(f"shorter than its trim: it ends after {source.duration_s:.1f} s",))
-        length_s = num_frames / fps
-        search_s = _search_s(source, length_s) if trim is None else length_s
-        begin_s = trim[0] if trim else 0.0
-        grey = ffmpeg.grey_pass(path, source, start_s=begin_s, length_s=search_s + 2 * source.last_frame_s)
-    except (BadInput, Refused) as error:
-        return replace(seen, reasons=(error.why or error.what,))
-    return _judge(seen, source, grey, num_frames, fps, trim, begin_s + search_s)
+    found, stretch = _read(path, num_frames, fps, (width, height), trim, num_frames / fps)
+    return _judge(found, stretch, num_frames, fps, trim is not None) if stretch else found
+
+
+def split(
+    path: Path,
+    *,
+    num_frames: int,
+    fps: float,
+    width: int,
+    height: int,
+    trim: Span | None = None,
+) -> list[Look]:
+    """Examine every scene between the hard cuts of a source, or of its trimmed part, as `look` examines a whole one.
+
+    Each takes its liveliest window. Without a cut it is one look at all of it. Raises as `look` does.
+    """
+    trimmed_s = trim[1] - trim[0] if trim else 0.0
+    found, stretch = _read(path, num_frames, fps, (width, height), trim, min(SEARCH_S, trimmed_s))
+    if stretch is None:
+        return [found]
+    if trimmed_s > SEARCH_S:
+        stretch = replace(stretch, note=_searched(SEARCH_S))
+    cuts = motion(stretch.grey.frames)[1]
+    parts = scenes.spans(stretch.grey.times, cuts, stretch.begin_s, stretch.end_s, usual_gap(stretch.grey.times))
+    if len(parts) == 1:
+        return [_judge(found, stretch, num_frames, fps, trim is not None)]
+    return [_scene(found, stretch, part, num_frames, fps) for part in parts]
+
+
+def closer(found: Look, crop: bool) -> Look:
+    """The same, once its black bars were looked at in full size: gone where they are none, cut off if that is asked."""
+    if not found.barred or (source := found.source) is None:
+        return found
+    width, height, seen = source.width, source.height, []
+    for start_s in np.linspace(found.start_s, max(found.start_s, found.end_s - 0.5), 5):
+        with suppress(BadInput, Refused):  # what cannot be read here was not used either
+            seen.append(cut(found.path, start_s=float(start_s), fps=8, num_frames=1, width=width, height=height))
+    box = scenes.inner(np.concatenate(seen)) if seen else None
+    if box and not crop:
+        return found
+    said = [f"{BARS} cut off" if reason == BARS else reason for reason in found.reasons if box or reason != BARS]
+    return replace(found, status="adjusted" if said else "ok", reasons=tuple(said), barred=box is not None, crop=box)
 
 
 def probed(path: Path) -> Source:
@@ -156,15 +142,21 @@ def cut(
     width: int,
     height: int,
     source: Source | None = None,
+    crop: Box | None = None,
 ) -> Frames:
     """The window of a clip (f, height, width, 3) that `look` has found; a picture gives the same frame throughout.
+
+    `crop` is the part of the upright picture that is used.
 
     Raises:
         NotFound, Unusable, HiddenPlaylist: see `probe` and `ffmpeg.decode`.
         NotReady: there is no ffmpeg, or it lacks what the clip needs.
     """
     source = source or probed(path)
-    return ffmpeg.decode(path, source, start_s=start_s, fps=fps, num_frames=num_frames, width=width, height=height)
+    scale = scenes.finer(crop, width, height) if crop else 1.0
+    wide, tall = (round(source.width * scale), round(source.height * scale)) if crop else (width, height)
+    frames = ffmpeg.decode(path, source, start_s=start_s, fps=fps, num_frames=num_frames, width=wide, height=tall)
+    return scenes.taken_out(frames, crop, scale, width, height) if crop else frames
 
 
 def spread(path: Path, num_frames: int, size: tuple[int, int] | None = None) -> tuple[Frames, float]:
@@ -238,7 +230,7 @@ def _usual_pattern(folder: Path) -> str:
     return f"*{max(sorted(set(endings)), key=endings.count)}" if endings else "*"
 
 
-def parse_trim(text: str) -> tuple[float, float]:
+def parse_trim(text: str) -> Span:
     """Start and end in seconds, from `0:01-0:03` or `1.5-3`.
 
     Raises:
@@ -263,43 +255,78 @@ def _search_s(source: Source, length_s: float) -> float:
     return max(min(SEARCH_S, _SEARCH_PIXELS / pixels_per_s), length_s)
 
 
-def _judge(
-    seen: Look,
-    source: Source,
-    grey: Grey,
-    num_frames: int,
-    fps: float,
-    trim: tuple[float, float] | None,
-    searched_s: float,
-) -> Look:
-    """Find the window and the reasons, from the small grey frames."""
-    gap_s = usual_gap(grey.times)
-    end_s = min(grey.until_s, trim[1] if trim else searched_s)
-    begin_s = trim[0] if trim else float(grey.times[0])
+@dataclass(frozen=True)
+class _Stretch:
+    """A stretch of a clip that was read, and how much of it can be used."""
+
+    grey: Grey
+    begin_s: float
+    end_s: float
+    broken_s: float | None
+    note: str = ""
+
+
+def _read(
+    path: Path, num_frames: int, fps: float, size: tuple[int, int], trim: Span | None, trimmed_s: float
+) -> tuple[Look, _Stretch | None]:
+    """What a file is, and the stretch of it that was read, `trimmed_s` of a trim; None for that where nothing was."""
+    if min(num_frames, *size) < 1 or fps <= 0:
+        raise BadInput(f"{num_frames} frames of {size[0]}x{size[1]} at {fps:g} fps cannot be cut from a clip.")
+    seen = Look(path, path.name, "left_out", ())
+    try:
+        source = probed(path)
+        seen = replace(seen, source=source, end_s=source.duration_s, sha256=digest(path))
+        if source.still:
+            hint = "give a video of the motion; --appearance teaches a look from pictures"
+            return replace(seen, reasons=("a picture, not a video",), hint=hint), None
+        if trim and trim[0] >= source.duration_s:
+            return replace(seen, reasons=(f"shorter than its trim: it ends after {source.duration_s:.1f} s",)), None
+        search_s = trimmed_s if trim else _search_s(source, num_frames / fps)
+        begin_s = trim[0] if trim else 0.0
+        grey = ffmpeg.grey_pass(path, source, start_s=begin_s, length_s=search_s + 2 * source.last_frame_s)
+    except (BadInput, Refused) as error:
+        return replace(seen, reasons=(error.why or error.what,)), None
+    return seen, _stretch(source, grey, trim, begin_s + search_s)
+
+
+def _stretch(source: Source, grey: Grey, trim: Span | None, searched_s: float) -> _Stretch:
     whole = searched_s >= source.duration_s
+    begin_s, end_s = trim or (float(grey.times[0]), searched_s)
+    end_s = min(grey.until_s, end_s)
+    broken_s = source.damaged_after_s if grey.damaged_after_s is None else grey.damaged_after_s
+    if whole and not trim and broken_s is None and end_s < source.duration_s - max(0.25, 3 * usual_gap(grey.times)):
+        broken_s = end_s
+    return _Stretch(grey, begin_s, end_s, broken_s, "" if whole or trim else _searched(searched_s))
+
+
+def _searched(searched_s: float) -> str:
+    return f"only the first {searched_s:.0f} s searched"
+
+
+def _judge(seen: Look, stretch: _Stretch, num_frames: int, fps: float, from_start: bool) -> Look:
+    """Find the window and the reasons, from the small grey frames."""
+    source, grey, gap_s = seen.source, stretch.grey, usual_gap(stretch.grey.times)
+    begin_s, end_s, broken_s = stretch.begin_s, stretch.end_s, stretch.broken_s
+    assert source is not None
     reasons = list(_adjustments(source))
 
     # Keep to the sound part where it is long enough.
-    broken_s = source.damaged_after_s if grey.damaged_after_s is None else grey.damaged_after_s
-    if whole and not trim and broken_s is None and end_s < source.duration_s - max(0.25, 3 * gap_s):
-        broken_s = end_s
     available = _available(begin_s, end_s, gap_s, fps)
     if broken_s is not None:
         reasons.append(f"damaged after {broken_s:.1f} s")
         if (sound := _available(begin_s, min(end_s, broken_s), gap_s, fps)) >= num_frames:
             end_s, available = min(end_s, broken_s), sound
-    if not whole and not trim:
-        reasons.append(f"only the first {searched_s:.0f} s searched")
+    reasons += [stretch.note] if stretch.note else []
     if available < num_frames:
         reason = f"too short: {available} of {num_frames} frames"
         hint = _shorter(end_s - begin_s, available, num_frames, source)
         found = (reason, *reasons) if broken_s is not None else (reason,)
         return replace(seen, reasons=found, hint=hint, start_s=begin_s, end_s=end_s, available_frames=available)
 
-    # Take the trimmed part, or the liveliest.
+    # Take the beginning, or the liveliest.
     length_s = num_frames / fps
     changes, cuts = motion(grey.frames)
-    start_s = begin_s if trim else round(_liveliest(grey.times, changes, cuts, end_s, length_s, fps), 3)
+    start_s = begin_s if from_start else round(liveliest(grey.times, changes, cuts, end_s, length_s, fps), 3)
     seen = replace(seen, start_s=start_s, end_s=min(start_s + length_s, end_s), available_frames=available)
     wanted = [start_s + number / fps for number in range(num_frames)]
     distinct = len(set(choose(grey.times, wanted, grey.until_s)))
@@ -311,8 +338,25 @@ def _judge(
 
     # Look closely at what will be used.
     inside = (grey.times >= start_s - gap_s / 2) & (grey.times <= wanted[-1] + gap_s / 2)
-    reasons += _warnings(grey.frames[inside], int(cuts[inside[1:] & inside[:-1]].sum()))
-    return replace(seen, status="adjusted" if reasons else "ok", reasons=tuple(reasons))
+    jumps, bars = int(cuts[inside[1:] & inside[:-1]].sum()), barred(grey.frames)
+    reasons += _warnings(grey.frames[inside], jumps, bars)
+    status: Status = "adjusted" if reasons else "ok"
+    return replace(seen, status=status, reasons=tuple(reasons), cuts=jumps, barred=bars)
+
+
+def _scene(found: Look, stretch: _Stretch, part: Span, num_frames: int, fps: float) -> Look:
+    """What will be used of one scene, or why nothing will be."""
+    (begin_s, end_s), grey = part, stretch.grey
+    inside = (grey.times > begin_s - usual_gap(grey.times) / 2) & (grey.times < end_s)
+    broken_s = stretch.broken_s if stretch.broken_s is not None and stretch.broken_s < end_s else None
+    note = stretch.note if stretch.end_s - end_s < 0.002 else ""
+    alone = _Stretch(Grey(grey.times[inside], grey.frames[inside], end_s), begin_s, end_s, broken_s, note)
+    seen = _judge(found, alone, num_frames, fps, False)
+    if seen.status == "left_out":
+        reasons = (f"{seen.reasons[0]} in {begin_s:.1f}-{end_s:.1f} s", *seen.reasons[1:])
+        return replace(seen, start_s=begin_s, reasons=reasons, scene=part)
+    start_s = max(seen.start_s, begin_s)
+    return replace(seen, start_s=start_s, scene=(start_s, end_s))
 
 
 def _available(begin_s: float, end_s: float, gap_s: float, fps: float) -> int:
@@ -344,57 +388,13 @@ def _shorter(length_s: float, available: int, num_frames: int, source: Source) -
     return " or ".join(hints)
 
 
-def _warnings(frames: NDArray[np.uint8], cuts: int) -> list[str]:
+def _warnings(frames: NDArray[np.uint8], cuts: int, bars: bool) -> list[str]:
     reasons = []
     if cuts:
         reasons.append(f"{cuts} cut{'s' if cuts > 1 else ''} inside the window")
     spread = frames.max(0).astype(np.int16) - frames.min(0)
     if np.percentile(spread, 99) < _STILL_RANGE:
         reasons.append("no motion found")
-    brightest = frames.max(0)
-    if brightest.max() > _BLACK and any(_barred(brightest.max(axis)) for axis in (0, 1)):
-        reasons.append("black bars")
+    if bars:
+        reasons.append(BARS)
     return reasons
-
-
-def _barred(lines: NDArray[np.uint8]) -> bool:
-    """Whether a picture is black along both edges; `lines` is the brightest value of each of its rows or columns."""
-    lit = np.flatnonzero(lines > _BLACK)
-    margin = 0.05 * len(lines)
-    return bool(lit[0] >= margin and len(lines) - 1 - lit[-1] >= margin)
-
-
-def motion(frames: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """How much changes from each frame (f h w, grey) to the next, and which of these changes are hard cuts.
-
-    A cut changes far more than its neighbours do, and leaves neither the layout nor the brightness as it was.
-    """
-    pictures = frames.astype(np.float32)
-    changes = np.abs(np.diff(pictures, axis=0)).mean((1, 2), dtype=np.float64)
-    flat = pictures - pictures.mean((1, 2), keepdims=True)
-    spread = np.sqrt((flat**2).mean((1, 2))) + 1
-    likeness = (flat[1:] * flat[:-1]).mean((1, 2)) / (spread[1:] * spread[:-1])
-    levels = np.stack([np.bincount(frame.ravel() // 16, minlength=16) for frame in frames]) / frames[0].size
-    shift = np.abs(np.diff(levels, axis=0)).sum(1) / 2
-    around = [np.r_[changes[max(0, i - 6) : i], changes[i + 1 : i + 7]] for i in range(len(changes))]
-    usual = np.array([np.median(near) if len(near) else 0.0 for near in around])
-    sudden = (changes > _CUT_DIFFERENCE) & (changes > _CUT_RATIO * (usual + 0.5))
-    return changes, sudden & ((likeness < _CUT_LIKENESS) | (shift > _CUT_SHIFT))
-
-
-def _liveliest(
-    times: NDArray[np.float64],
-    changes: NDArray[np.float64],
-    cuts: NDArray[np.bool_],
-    end_s: float,
-    length_s: float,
-    fps: float,
-) -> float:
-    """The start of the window with the fewest cuts and, among those, the most motion; the earliest of equals."""
-    starts = np.flatnonzero(times <= max(end_s - length_s, times[0]) + 1e-3)
-    lasts = np.searchsorted(times, times[starts] + length_s - 1 / fps, side="right") - 1
-    moved = np.concatenate([[0.0], np.cumsum(np.where(cuts, 0.0, changes))])
-    jumped = np.concatenate([[0], np.cumsum(cuts)])
-    inside_cuts = jumped[lasts] - jumped[starts]
-    lively = np.where(inside_cuts == inside_cuts.min(), moved[lasts] - moved[starts], -1.0)
-    return float(times[starts[np.argmax(lively >= _NEAR_BEST * lively.max())]])

@@ -1,12 +1,14 @@
 """What every family of base models offers; training and sampling know this and nothing else."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from mdctl.motion.recompute import Level
 from mdctl.motion.schedule import Schedule
 
 Latents: TypeAlias = Tensor
@@ -61,8 +63,17 @@ class Backbone(Protocol):
     def release_encoders(self) -> None:
         """Make room on the device: training needs neither VAE nor text encoder once all is encoded."""
 
-    def recompute(self) -> None:
-        """Keep less for backward and compute it again there: less memory, more work."""
+    def decoding(self) -> AbstractContextManager[None]:
+        """Bring back for a while what decodes, from where `release_encoders` has put it."""
+
+    def recompute(self, level: Level = "full") -> None:
+        """Keep less for backward and compute it again there: less memory, more work (see `recompute`)."""
+
+    def appending(self) -> AbstractContextManager[None]:
+        """Keep the last frame of what is predicted out of every temporal layer: it stands beside the clip.
+
+        `backward()` has to stay inside: a checkpointed forward runs again there.
+        """
 
     def unread(self, prompt: str) -> dict[str, list[str]]:
         """The words that the text encoder cannot take, unknown or beyond its limit, each with the nearest it knows."""

@@ -7,6 +7,9 @@ import torch
 
 from mdctl.errors import NotReady
 
+OutOfMemory = torch.OutOfMemoryError
+"""What is raised where a device's memory runs out."""
+
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -69,3 +72,21 @@ def memory_gb(device: torch.device) -> float:
         return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+
+
+def free_bytes(device: torch.device) -> float:
+    """What this process may still take of a GPU's memory, what it holds already included."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return float(free + torch.cuda.memory_reserved(device)) * 0.97
+
+
+def limit(device: torch.device, most: float) -> None:
+    """Let this process take no more of a GPU's memory than so many bytes."""
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, most / total), device)
+
+
+def empty(device: torch.device) -> None:
+    """Give back what nobody uses."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

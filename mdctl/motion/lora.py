@@ -6,7 +6,7 @@ are `temporal_001`, … `coupled`, in the layers of both, is what the paper comp
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mdctl.errors import BadInput, Refused
 from mdctl.motion.backbone import Layers
+from mdctl.motion.kernels import low_rank
 from mdctl.motion.noise import generator
 
 TEMPORAL, SPATIAL, COUPLED = "temporal", "spatial", "coupled"
@@ -84,7 +85,6 @@ class Adapters:
         for name in others:
             self.model.add_adapter(name, self._config(name, dropout))
         lora = {place: module for place, module in network.named_modules() if isinstance(module, LoraLayer)}
-        self._lora: tuple[LoraLayer, ...] = tuple(lora.values())
         self._branches: dict[str, tuple[Branch, ...]] = {
             name: tuple(
                 Branch(place, layer.lora_A[name].weight, layer.lora_B[name].weight)
@@ -93,8 +93,19 @@ class Adapters:
             )
             for name in self.names
         }
+        laid = {name: {one.layer: one for one in branches} for name, branches in self._branches.items()}
+        for place, layer in lora.items():
+            layer.forward = self._forward(
+                layer.base_layer, {name: at[place] for name, at in laid.items() if place in at}
+            )
         network.eval()
-        self._switch({}, frozenset())
+        network.requires_grad_(False)
+        self._scales: dict[str, float] = {}
+        self._learning: Set[str] = frozenset()
+        self._last_of: int | None = None
+        self._dropout, self._drops_out = dropout, False
+        self._bases = {place: layer.base_layer for place, layer in lora.items()}
+        self._merged: tuple[dict[str, float], list[tuple[nn.Linear, Tensor]]] | None = None
 
     def _config(self, name: str, dropout: float) -> LoraConfig:
         return LoraConfig(
@@ -113,6 +124,7 @@ class Adapters:
 
     def draw(self, seed: int) -> None:
         """Give every branch its first weights, A from N(0, 1/r²) and B zero, as a function of seed and name alone."""
+        self._merged = None
         for name in self.names:
             for place, branch in enumerate(self._branches[name]):
                 chance = generator(seed, f"init/{name}", place)
@@ -120,33 +132,86 @@ class Adapters:
                 branch.b.data.zero_()
 
     @contextmanager
-    def speaking(self, scales: Mapping[str, float], learning: Set[str] = frozenset()) -> Iterator[None]:
+    def speaking(
+        self, scales: Mapping[str, float], learning: Set[str] = frozenset(), last_of: int | None = None
+    ) -> Iterator[None]:
         """Let these adapters speak, each at its scale, and let some of them learn; none speaks afterwards.
 
+        With `last_of` n the spatial ones learn from the last of every n frames alone, and are frozen for the others.
         `backward()` has to stay inside: a checkpointed forward runs again there. `KeyError` for an unknown adapter.
         """
         for name in (*scales, *learning):
-            self._branches[name]  # peft passes over a name that it does not know, without a word
-        self._switch(scales, learning)
+            self._branches[name]
+        self._switch(scales, learning, last_of)
         try:
             yield
         finally:
-            self._switch({}, frozenset())
+            self._switch({}, frozenset(), None)
 
-    def _switch(self, scales: Mapping[str, float], learning: Set[str]) -> None:
-        for layer in self._lora:
-            speakers = [name for name in scales if name in layer.lora_A]
-            layer.set_adapter(speakers, inference_mode=True)
-            for name in speakers:
-                layer.set_scale(name, scales[name])
-        for name in self.names:
+    @contextmanager
+    def merged(self, scales: Mapping[str, float]) -> Iterator[None]:
+        """Let these adapters speak as part of the layers' weights; those are back afterwards, to the last bit.
+
+        The sum is taken in float32 from the weights as they came. `Refused` for a base in bf16, whose steps are coarser
+        than what an adapter adds.
+        """
+        if self._merged is None or self._merged[0] != dict(scales):
+            self._merged = dict(scales), self._sums(scales)
+        try:
+            self._swap()
+            yield
+        finally:
+            self._swap()
+
+    def _sums(self, scales: Mapping[str, float]) -> list[tuple[nn.Linear, Tensor]]:
+        sums: dict[str, Tensor] = {}
+        for name, scale in scales.items():
+            for layer, a, b in self._branches[name]:
+                weight = self._bases[layer].weight
+                if weight.dtype == torch.bfloat16:
+                    raise Refused(
+                        "adapters cannot be merged into a base in bf16.",
+                        why="it would round most of what they add away.",
+                        fix="--precision fp16, or leave --merged out",
+                    )
+                sums[layer] = sums.get(layer, weight.detach().float()) + scale * (b.detach() @ a.detach())
+        return [(self._bases[layer], total.to(self._bases[layer].weight.dtype)) for layer, total in sums.items()]
+
+    def _swap(self) -> None:
+        """Exchange the weights with what was merged, or back."""
+        assert self._merged is not None
+        scales, sums = self._merged
+        self._merged = scales, [(base, base.weight.data) for base, _ in sums]
+        for base, total in sums:
+            base.weight.data = total
+
+    def _switch(self, scales: Mapping[str, float], learning: Set[str], last_of: int | None) -> None:
+        # Nothing here walks over all layers of all adapters: a step costs the same however many clips there are.
+        self._scales, self._last_of = dict(scales), last_of
+        if learning:
+            self._merged = None
+        for name in self._learning ^ learning:
             for parameter in self.parameters(name):
                 parameter.requires_grad_(name in learning)
+        self._learning = frozenset(learning)
+
+    def _forward(self, base: nn.Module, branches: Mapping[str, Branch]) -> Callable[[Tensor], Tensor]:
+        """What a layer answers: its own, and what those add that speak in it; peft's asks every adapter in turn."""
+
+        def forward(x: Tensor) -> Tensor:
+            answer: Tensor = base(x)
+            for name, scale in self._scales.items():
+                if branch := branches.get(name):
+                    last_of = self._last_of if kind_of(name) == SPATIAL else None
+                    dropout = self._dropout if self._drops_out else 0.0
+                    answer = answer + low_rank(x, branch.a, branch.b, scale, dropout, last_of)
+            return answer
+
+        return forward
 
     def drop_out(self, at_work: bool) -> None:
         """Switch the dropout of all adapters on or off."""
-        for layer in self._lora:
-            layer.lora_dropout.train(at_work)
+        self._drops_out = at_work
 
     def parameters(self, name: str) -> list[nn.Parameter]:
         """The weights of one adapter, in the order of its layers."""
@@ -192,6 +257,7 @@ class Adapters:
             )
         for key, weight in wanted.items():
             weight.data.copy_(tensors[key])
+        self._merged = None
 
 
 def pack(tensors: Mapping[str, Tensor], card: AdapterCard) -> bytes:

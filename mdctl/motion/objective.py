@@ -10,7 +10,7 @@ from torch import Tensor
 
 def debias(residual: Tensor, anchor: int, beta: float = 1.0) -> Tensor:  # b c f h w → same
     """Take the look of the anchor frame out of every frame (MotionDirector, equation 5)."""
-    return math.sqrt(beta**2 + 1) * residual - beta * residual[:, :, [anchor]]
+    return math.sqrt(beta**2 + 1) * residual - beta * residual[:, :, anchor : anchor + 1]
 
 
 def spatial_loss(residual: Tensor) -> Tensor:  # b c 1 h w → scalar

@@ -1,7 +1,8 @@
 """From noise to a video: the denoising loop, one record a step."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from mdctl.errors import Refused
 from mdctl.motion.backbone import Backbone
+from mdctl.motion.device import OutOfMemory, empty
 from mdctl.motion.lora import Adapters
 from mdctl.motion.noise import normal
 from mdctl.motion.schedule import as_timesteps
@@ -24,6 +26,9 @@ class SampleStep:
     latents: Tensor
     """b c f h w, as far as they are denoised."""
 
+    halved: bool = False
+    """Whether both sides of the guidance went through one after the other, because memory ran out."""
+
 
 def first_noise(backbone: Backbone, seed: int, num_frames: int, width: int, height: int) -> Tensor:
     """The noise that a video starts from, drawn on the CPU, so that a seed means the same everywhere."""
@@ -32,20 +37,37 @@ def first_noise(backbone: Backbone, seed: int, num_frames: int, width: int, heig
 
 @torch.no_grad()
 def sample(
-    backbone: Backbone, noise: Tensor, prompt_embeds: Tensor, negative_embeds: Tensor, steps: int, guidance: float
+    backbone: Backbone,
+    noise: Tensor,
+    prompt_embeds: Tensor,
+    negative_embeds: Tensor,
+    steps: int,
+    guidance: float,
+    sampler: str = "ddim",
 ) -> Iterator[SampleStep]:
-    """Denoise with DDIM and classifier-free guidance; embeddings are 1 s d, noise is 1 c f h w."""
-    latents = noise
-    guided = guidance != 1
-    embeds = torch.cat([negative_embeds, prompt_embeds]) if guided else prompt_embeds
-    for number, timestep in enumerate(backbone.schedule.timesteps(steps), 1):
-        batch = torch.cat([latents, latents]) if guided else latents
-        prediction = backbone.predict(batch, as_timesteps(timestep, len(batch), backbone.device), embeds)
-        if guided:
-            plain, asked = prediction.chunk(2)
-            prediction = plain + guidance * (asked - plain)
-        latents = backbone.schedule.step_back(prediction, timestep, latents)
-        yield SampleStep(number, steps, latents)
+    """Denoise with classifier-free guidance; embeddings are 1 s d, noise is 1 c f h w."""
+    latents, halved = noise, False
+    sides = (negative_embeds, prompt_embeds) if guidance != 1 else (prompt_embeds,)
+    timesteps, step_back = backbone.schedule.way_back(sampler, steps)
+    for number, timestep in enumerate(timesteps, 1):
+        answers: Sequence[Tensor] = ()
+        if not halved:
+            with suppress(OutOfMemory):
+                answers = _asked(backbone, latents, timestep, torch.cat(sides)).chunk(len(sides))
+            halved = not answers
+        if halved and len(sides) == 1:
+            raise OutOfMemory(f"no memory for {tuple(latents.shape)}")
+        if halved:
+            empty(backbone.device)
+            answers = [_asked(backbone, latents, timestep, embeds) for embeds in sides]
+        prediction = answers[-1] if len(sides) == 1 else answers[0] + guidance * (answers[1] - answers[0])
+        latents = step_back(prediction, timestep, latents)
+        yield SampleStep(number, steps, latents, halved)
+
+
+def _asked(backbone: Backbone, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
+    batch = torch.cat([latents] * (len(embeds) // len(latents)))
+    return backbone.predict(batch, as_timesteps(timestep, len(batch), backbone.device), embeds)
 
 
 @torch.no_grad()

@@ -1,15 +1,20 @@
 """How noise is added, what the target is, and how one step back is taken."""
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMInverseScheduler, DDIMScheduler
+from diffusers import DDIMInverseScheduler, DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
 from mdctl.errors import BadInput
 
 PREDICTIONS = ("epsilon", "v_prediction")
+
+SAMPLERS: dict[str, Any] = {"unipc": UniPCMultistepScheduler, "dpm++": DPMSolverMultistepScheduler}
+"""What samples faster than DDIM, of second order both."""
 
 
 class Schedule:
@@ -26,6 +31,7 @@ class Schedule:
                 fix=f"use a model whose scheduler says {' or '.join(PREDICTIONS)}",
             )
         self.alphas_cumprod: Tensor = self.sampler.alphas_cumprod
+        self._there = self.alphas_cumprod
         self.num_timesteps = len(self.alphas_cumprod)
 
     @classmethod
@@ -35,7 +41,9 @@ class Schedule:
         return cls({**config, **changes})
 
     def _scales(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        signal = self.alphas_cumprod[timesteps.cpu()].to(timesteps.device).view(-1, 1, 1, 1, 1)
+        if self._there.device != timesteps.device:  # once: to ask a GPU for its timesteps would make all wait
+            self._there = self.alphas_cumprod.to(timesteps.device)
+        signal = self._there[timesteps].view(-1, 1, 1, 1, 1)
         return signal.sqrt(), (1 - signal).sqrt()
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:  # b c f h w, b → b c f h w
@@ -55,6 +63,24 @@ class Schedule:
         self.sampler.set_timesteps(steps)
         found: list[int] = self.sampler.timesteps.tolist()
         return found
+
+    def way_back(self, sampler: str, steps: int) -> tuple[list[int], Callable[[Tensor, int, Tensor], Tensor]]:
+        """The timesteps of a sampling in so many steps, and what takes one: prediction, timestep, latents → latents.
+
+        Samplers but DDIM remember the steps before, so that each video needs a way of its own.
+        """
+        if sampler == "ddim":
+            return self.timesteps(steps), self.step_back
+        with warnings.catch_warnings():  # they hand tensors to numpy in a way that it will drop one day
+            warnings.simplefilter("ignore", DeprecationWarning)
+            own = SAMPLERS[sampler].from_config(self.sampler.config)
+            own.set_timesteps(steps)
+
+        def step(prediction: Tensor, timestep: int, noisy_latents: Tensor) -> Tensor:
+            previous: Tensor = own.step(prediction, timestep, noisy_latents, return_dict=False)[0]
+            return previous
+
+        return own.timesteps.tolist(), step
 
     def step_back(self, prediction: Tensor, timestep: int, noisy_latents: Tensor) -> Tensor:
         """One DDIM step; `timesteps` has to be called first."""

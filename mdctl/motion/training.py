@@ -1,6 +1,6 @@
 """Dual-path training: spatial adapters absorb each clip's look, one temporal adapter learns the motion."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,8 +14,8 @@ from mdctl.motion import noise
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import Samples
 from mdctl.motion.lora import COUPLED, SPATIAL, TEMPORAL, Adapters, read_tensors, spatial_name
-from mdctl.motion.objective import spatial_loss, temporal_loss
-from mdctl.motion.schedule import as_timesteps
+from mdctl.motion.passes import draw, learn
+from mdctl.motion.updates import LossScale, Verdict, apply, new_optimizer
 from mdctl.settings import TrainSettings
 
 PATIENCE = 5
@@ -24,7 +24,7 @@ PATIENCE = 5
 
 @dataclass(frozen=True)
 class TrainStep:
-    """One optimizer step that was done."""
+    """One optimizer step that was done. On a GPU losses are read every few steps, and stand until the next time."""
 
     number: int
     of: int
@@ -35,7 +35,7 @@ class TrainStep:
     """Loss of the look, None in a masked step."""
 
     skipped: tuple[str, ...] = ()
-    """Adapters whose gradient was not finite and was not applied."""
+    """Adapters whose gradient was not finite and was not applied, in this step or since the last one that was read."""
 
 
 @dataclass
@@ -44,8 +44,32 @@ class TrainState:
 
     adapters: Adapters
     optimizers: dict[str, torch.optim.AdamW]
+    scale: LossScale | None = None
+    """Only of a base in float16."""
+
     number: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    in_a_row: int = 0
+    """Steps without a finite gradient, the latest of them the last one."""
+
+    verdicts: list[dict[str, Verdict]] = field(default_factory=list)
+    """What the steps since `settle` came to."""
+
+    def settle(self) -> tuple[str, ...]:
+        """Read what the steps since the last time came to, and count it; gives whose updates were left out.
+
+        In float16 they are left out until the loss scale has found itself, and that is no breakdown.
+        """
+        found: dict[str, None] = {}
+        searching = self.scale is not None and bool(self.scale.value > 1)
+        for verdicts in self.verdicts:
+            skipped = [name for name, finite in verdicts.items() if not bool(finite)]
+            for name in skipped:
+                self.skipped[name] = self.skipped.get(name, 0) + 1
+            self.in_a_row = self.in_a_row + 1 if skipped and not searching else 0
+            found |= dict.fromkeys(skipped)
+        self.verdicts.clear()
+        return tuple(found)
 
     def files(self, base: str, objective: str) -> dict[str, bytes]:
         """One safetensors file for each adapter, and one for the optimizers."""
@@ -60,7 +84,9 @@ class TrainState:
 
     def record(self) -> dict[str, object]:
         """The scalars that belong to the files."""
-        return {"step": self.number, "skipped": dict(self.skipped)}
+        self.settle()
+        record: dict[str, object] = {"step": self.number, "skipped": dict(self.skipped)}
+        return record | ({"loss_scale": [float(self.scale.value), int(self.scale.good)]} if self.scale else {})
 
     def restore(self, files: Mapping[str, bytes], record: Mapping[str, object], where: str) -> None:
         """Go back to what `files` and `record` gave."""
@@ -82,6 +108,10 @@ class TrainState:
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": moments[name], "param_groups": groups})
         self.number, self.skipped = step, {str(name): int(count) for name, count in skipped.items()}
+        self.verdicts.clear()
+        known = record.get("loss_scale")
+        if self.scale and isinstance(known, list) and len(known) == 2:
+            self.scale = LossScale.new(self.scale.value.device, float(known[0]), int(known[1]))
 
 
 def _damaged(where: str, why: str) -> Refused:
@@ -95,38 +125,59 @@ Learns = Literal["motion", "appearance", "coupled"]
 def begin(backbone: Backbone, num_clips: int, settings: TrainSettings, learns: Learns = "motion") -> TrainState:
     """Fresh adapters in the backbone, and an optimizer for each; rank and weight decay have to be resolved."""
     assert settings.rank is not None
-    assert settings.weight_decay is not None
     looks = 1 if settings.shared_spatial or learns == "appearance" else num_clips
     names = [COUPLED] if learns == "coupled" else [spatial_name(clip) for clip in range(looks)]
     if learns == "motion":
         names.insert(0, TEMPORAL)
     adapters = Adapters(backbone.network, backbone.layers, dict.fromkeys(names, settings.rank), settings.dropout)
     adapters.draw(settings.seed)
-    optimizers = {
-        name: torch.optim.AdamW(
-            adapters.parameters(name),
-            lr=settings.learning_rate,
-            betas=(0.9, 0.999),
-            eps=1e-8,
-            weight_decay=settings.weight_decay,
-        )
-        for name in names
-    }
-    return TrainState(adapters, optimizers)
+    optimizers = {name: new_optimizer(adapters.parameters(name), settings) for name in names}
+    scale = LossScale.new(backbone.device) if _dtype(backbone) == torch.float16 else None
+    return TrainState(adapters, optimizers, scale)
 
 
-def train(backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings) -> Iterator[TrainStep]:
+def _dtype(backbone: Backbone) -> torch.dtype:
+    """The number format of the frozen weights."""
+    return next(weight.dtype for name, weight in backbone.network.named_parameters() if ".lora_" not in name)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How a step is computed, not what it computes: no setting of a run, and free to differ when it goes on."""
+
+    joint: bool
+    """One pass for look and motion (see `passes`)."""
+
+    look_every: int = 1
+    """After how many steps the device is asked for losses and verdicts, which makes it wait for nothing in between."""
+
+
+def effort(device: torch.device) -> Effort:
+    """What suits a device: on a CPU, which has no kernels to launch, the readable form is as fast and stays exact."""
+    return Effort(joint=device.type != "cpu", look_every=5 if device.type == "cuda" else 1)
+
+
+def train(
+    backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, how: Effort | None = None
+) -> Iterator[TrainStep]:
     """Fit the adapters, one optimizer step per iteration, from where `state` stands."""
     assert settings.steps is not None
-    in_a_row = 0
-    for number in range(state.number + 1, settings.steps + 1):
-        step = _learn(backbone, state, samples, settings, number)
+    how = how or effort(backbone.device)
+    state.in_a_row, first = 0, state.number + 1
+    unread: dict[str, list[Tensor]] = {}
+    known: dict[str, float] = {}
+    for number in range(first, settings.steps + 1):
+        losses = _learn(backbone, state, samples, settings, number, how)
+        unread |= losses
         state.number = number
-        for name in step.skipped:
-            state.skipped[name] = state.skipped.get(name, 0) + 1
-        in_a_row = in_a_row + 1 if step.skipped else 0
-        yield step
-        if in_a_row >= PATIENCE:
+        skipped: tuple[str, ...] = ()
+        if number in (first, settings.steps) or number % how.look_every == 0:
+            skipped = state.settle()
+            known |= {kind: sum(float(part) for part in parts) for kind, parts in unread.items()}
+            unread = {}
+        motion, look = (known.get(kind) if kind in losses else None for kind in ("motion", "look"))
+        yield TrainStep(number, settings.steps, motion, look, skipped)
+        if state.in_a_row >= PATIENCE:
             raise Diverged(
                 f"training broke down at step {number}.",
                 why=f"the gradient was not finite {PATIENCE} times in a row.",
@@ -134,119 +185,36 @@ def train(backbone: Backbone, state: TrainState, samples: Samples, settings: Tra
             )
 
 
-def timestep(drawn: float, num_timesteps: int, shift: float) -> int:
-    """A timestep out of a uniform number in [0, 1); a shift above 1 leans towards noise, where motion is decided."""
-    return int(num_timesteps * shift * drawn / (1 + (shift - 1) * drawn))
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """One draw, with all that it leaves to chance: one noise and one timestep serve both paths."""
-
-    clip: int
-    noisy_latents: Tensor
-    timesteps: Tensor
-    target: Tensor
-    embeds: Tensor
-    frame: int
-    anchor: int
-    masked: bool
-
-
-def _draw(backbone: Backbone, samples: Samples, settings: TrainSettings, number: int) -> _Drawn:
-    seed, schedule, device = settings.seed, backbone.schedule, backbone.device
-    clip, example = samples.at(number)
-    flipped = example.mirrored if noise.uniform(seed, "flip", number) < settings.flip else None
-    posterior = flipped or example.posterior
-    shape = tuple(posterior.mean.shape)
-    latents = posterior.draw(noise.normal(seed, "vae", number, shape)).to(device)
-    drawn = noise.normal(seed, "noise", number, shape).to(device)
-    moment = timestep(noise.uniform(seed, "timestep", number), schedule.num_timesteps, settings.timestep_shift)
-    timesteps = as_timesteps(moment, shape[0], device)
-    frame = noise.uniform_int(seed, "frame", number, shape[2])
-    anchor = noise.uniform_int(seed, "anchor", number, shape[2])
-    masked = noise.uniform(seed, "mask", number) < settings.spatial_mask
-    noisy_latents = schedule.add_noise(latents, drawn, timesteps)
-    target = schedule.target(latents, drawn, timesteps)
-    return _Drawn(clip, noisy_latents, timesteps, target, example.prompt_embeds.to(device), frame, anchor, masked)
-
-
-def _learn(backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, number: int) -> TrainStep:
-    """One step (method: all backward passes first, then every optimizer that has a gradient).
+def _learn(
+    backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, number: int, how: Effort
+) -> dict[str, list[Tensor]]:
+    """One step (method: all backward passes first, then every optimizer that has a gradient); gives its losses.
 
     The first steps may be the look's alone: only a look that is given is not learned as motion.
     """
     for optimizer in state.optimizers.values():
         optimizer.zero_grad()  # a step that broke off half-way may have left gradients
     first = (number - 1) * settings.batch + 1
-    draws = [_draw(backbone, samples, settings, place) for place in range(first, first + settings.batch)]
+    draws = [draw(backbone, samples, settings, place) for place in range(first, first + settings.batch)]
     alone = TEMPORAL not in state.adapters.names or number <= settings.spatial_first * (settings.steps or 0)
-    losses: dict[str, float] = {}
+    scale = state.scale.value if state.scale else None
     with _dropping_out(backbone, state.adapters, noise.draw_seed(settings.seed, "dropout", number)):
-        for path, speakers, group in _paths(state, draws, alone):
-            learns = speakers[0]
-            with state.adapters.speaking(dict.fromkeys(speakers, 1.0), learning={learns}):
-                residuals = path(backbone, group)
-                loss = torch.stack([_loss(learns, r, d, settings) for r, d in zip(residuals, group, strict=True)])
-                share = loss.mean() * (len(group) / settings.batch)
-                share.backward()
-            losses[learns] = losses.get(learns, 0.0) + float(share.detach())
+        losses = learn(backbone, state.adapters, draws, settings, alone=alone, joint=how.joint, scale=scale)
 
     # Only now may anything step: the temporal forward saw the spatial weights of this step's start.
-    skipped = tuple(
-        name for name in state.adapters.names if name in losses and not _apply(state, name, settings.max_grad_norm)
+    state.verdicts.append(
+        {
+            name: apply(state.optimizers[name], settings.max_grad_norm, state.scale)
+            for name in state.adapters.names
+            if name in losses
+        }
     )
-    looks = [loss for name, loss in losses.items() if name.startswith(SPATIAL)]
-    motion = losses.get(COUPLED, losses.get(TEMPORAL))
-    return TrainStep(number, settings.steps or 0, motion, sum(looks) if looks else None, skipped)
-
-
-_Path = Callable[[Backbone, Sequence[_Drawn]], Tensor]
-
-
-def _paths(state: TrainState, draws: Sequence[_Drawn], alone: bool) -> Iterator[tuple[_Path, list[str], list[_Drawn]]]:
-    """The forward passes of a step: which path, who speaks in it (the first one learns), and for which draws."""
-    if COUPLED in state.adapters.names:
-        yield _motion, [COUPLED], list(draws)
-        return
-    looks = [name for name in state.adapters.names if name.startswith(SPATIAL)]
-    groups: dict[tuple[str, bool, tuple[int, ...]], list[_Drawn]] = {}
-    for drawn in draws:
-        masked = drawn.masked and not alone
-        key = looks[drawn.clip % len(looks)], masked, tuple(drawn.target.shape)
-        groups.setdefault(key, []).append(drawn)
-
-    # The look: one frame, through the image model that is left without the temporal layers.
-    for (look, masked, _), group in groups.items():
-        if not masked:
-            yield _look, [look], group
-    # The motion: all frames, the look given and frozen.
-    for (look, masked, _), group in groups.items():
-        if not alone:
-            yield _motion, [TEMPORAL] if masked else [TEMPORAL, look], group
-
-
-def _look(backbone: Backbone, group: Sequence[_Drawn]) -> Tensor:  # → b c 1 h w
-    noisy = torch.cat([drawn.noisy_latents[:, :, [drawn.frame]] for drawn in group])
-    target = torch.cat([drawn.target[:, :, [drawn.frame]] for drawn in group])
-    return _predict(backbone, noisy, group) - target
-
-
-def _motion(backbone: Backbone, group: Sequence[_Drawn]) -> Tensor:  # → b c f h w
-    noisy, target = (torch.cat(parts) for parts in zip(*((d.noisy_latents, d.target) for d in group), strict=True))
-    return _predict(backbone, noisy, group) - target
-
-
-def _predict(backbone: Backbone, noisy: Tensor, group: Sequence[_Drawn]) -> Tensor:
-    timesteps, embeds = (torch.cat(parts) for parts in zip(*((d.timesteps, d.embeds) for d in group), strict=True))
-    return backbone.predict(noisy, timesteps, embeds)
-
-
-def _loss(learns: str, residual: Tensor, drawn: _Drawn, settings: TrainSettings) -> Tensor:
-    """The loss of one draw, c f h w; the baseline's is the plain one on whole clips."""
-    if learns == TEMPORAL:
-        return temporal_loss(residual[None], drawn.anchor, settings.beta, settings.objective)
-    return residual.square().mean() if learns == COUPLED else spatial_loss(residual[None])
+    if state.scale:
+        state.scale.settle([*state.verdicts[-1].values()])
+    found: dict[str, list[Tensor]] = {}
+    for name, parts in losses.items():
+        found.setdefault("look" if name.startswith(SPATIAL) else "motion", []).extend(parts)
+    return found
 
 
 @contextmanager
@@ -262,13 +230,3 @@ def _dropping_out(backbone: Backbone, adapters: Adapters, seed: int) -> Iterator
             yield
     finally:
         adapters.drop_out(False)
-
-
-def _apply(state: TrainState, name: str, max_norm: float) -> bool:
-    parameters = state.adapters.parameters(name)
-    norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-    finite = bool(norm.isfinite())
-    if finite:
-        state.optimizers[name].step()
-    state.optimizers[name].zero_grad()
-    return finite

@@ -241,8 +241,7 @@ def _staged(path: Path) -> bool:
 
 def _names(path: Path) -> Iterator[Path]:
     yield path
-    for number in count(2):
-        yield path.with_stem(f"{path.stem}_{number}")
+    yield from (path.with_stem(f"{path.stem}_{number}") for number in count(2))
 
 
 # Single steps, each of which can fail
@@ -319,27 +318,28 @@ def _rename(source: Path, target: Path, *, replace: bool = False) -> None:
 
 def _sync(path: Path) -> None:
     if not _staged(path):  # a staging folder is synced once, as a whole
-        _flush(path, os.O_RDWR | _BINARY)
+        _flush(path)
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt" or _staged(folder / "any"):
-        return
-    try:
-        _flush(folder, os.O_RDONLY)
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
-            raise
+    if not _staged(folder / "any"):
+        _flush_folder(folder)
 
 
 def _sync_tree(stage: Path) -> None:
     for path in [*sorted(stage.rglob("*"), reverse=True), stage]:  # what is inside goes first
-        if path.is_dir() and os.name == "nt":
-            continue
-        _flush(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | _BINARY)
+        (_flush_folder if path.is_dir() else _flush)(path)
 
 
-def _flush(path: Path, flags: int) -> None:
+def _flush_folder(folder: Path) -> None:
+    try:
+        _flush(folder, os.O_RDONLY)
+    except OSError as error:  # some shares know no such thing, and Windows opens no folder
+        if os.name != "nt" and error.errno not in _NO_FOLDER_SYNC:
+            raise
+
+
+def _flush(path: Path, flags: int = os.O_RDWR | _BINARY) -> None:
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)

@@ -18,12 +18,19 @@ from mdctl.errors import BadInput, NotFound, NotReady, nearest
 from mdctl.text import safe
 from mdctl.workspace import atomic
 
-Kind = TypeVar("Kind", str, int, float, list[Any], dict[str, Any])
+Kind = TypeVar("Kind", str, int, float, bool, list[Any], dict[str, Any])
 
 _MOST_BYTES = 1_000_000
 _LARGEST = 2**63 - 1
 _MOST_EDITS = 5
-_KINDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+_KINDS: dict[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
 _SETTING = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
@@ -79,7 +86,7 @@ def check_keys(table: Mapping[str, Any], allowed: Sequence[str], where: Path | s
     for key in table:
         if key not in allowed:
             near = nearest(key, allowed)
-            line = f", {_at(where, f'{inside}.{key}' if inside else key)}" if isinstance(where, Path) else ""
+            line = f", {place_of(where, f'{inside}.{key}' if inside else key)}" if isinstance(where, Path) else ""
             name = where.name if isinstance(where, Path) else where
             section = f" [{inside}]" if inside else ""
             raise BadInput(
@@ -98,7 +105,7 @@ def value(table: Mapping[str, Any], key: str, kind: type[Kind], where: Path, def
         found = float(found)
     if isinstance(found, kind) and not (isinstance(found, bool) and kind is int):
         return found
-    place = _at(where, key)
+    place = place_of(where, key)
     fault = f"'{key}' must be {_KINDS[kind]}" if key in table else f"'{key}' is missing"
     raise BadInput(f"{where.name}{', ' * bool(place)}{place}: {fault}.", why=str(where), fix=f"edit {where}")
 
@@ -176,7 +183,7 @@ def _check_values(table: Mapping[str, Any], path: Path) -> None:
     for key, value in _leaves(table):
         wrong = _fault(value)
         if wrong or "\0" in key:
-            place = _at(path, key)
+            place = place_of(path, key)
             raise BadInput(
                 f"{path.name}{', ' * bool(place)}{place}: '{safe(key, 80)}' {wrong or 'holds a NUL character'}.",
                 why=str(path),
@@ -205,7 +212,7 @@ def _fault(value: Any) -> str:
     return "" if isinstance(value, (date, time)) else f"is {type(value).__name__}, which TOML cannot hold"
 
 
-def _at(path: Path, dotted: str) -> str:
+def place_of(path: Path, dotted: str) -> str:
     """Line and column of a key, found by eye and not by grammar: good enough to point at, '' when not seen."""
     try:
         lines = _content(path).decode("utf-8-sig").split("\n")

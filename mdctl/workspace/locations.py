@@ -81,6 +81,11 @@ def images() -> Path:
     return cache() / "images"
 
 
+def settings() -> Path:
+    """The file of the user's own settings."""
+    return config() / "config.toml"
+
+
 def templates() -> Path:
     """The folder of the user's own templates."""
     return config() / "templates"

@@ -1,14 +1,19 @@
 """Templates: settings for both verbs as TOML, shipped with mdctl or the user's own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mdctl.errors import BadInput, nearest
+from mdctl.settings import ClipSettings, SampleSettings, TrainSettings, from_table, kinds_of
 from mdctl.text import safe
 from mdctl.workspace import documents, locations
 
-TABLES = ("clips", "train", "gen")
+KINDS: dict[str, Any] = {"clips": ClipSettings, "train": TrainSettings, "gen": SampleSettings}
+"""Which settings each table holds."""
+
+TABLES = tuple(KINDS)
 
 
 @dataclass(frozen=True)
@@ -49,3 +54,17 @@ def read(name: str) -> Template:
     tables = {key: documents.value(table, key, dict, path, {}) for key in TABLES}
     about = documents.value(table, "about", str, path, "")
     return Template(name, path, about, tables, path.parent == locations.templates())
+
+
+def check(tables: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Refuse a setting that does not exist or cannot be, with the line of the file on which it stands."""
+    for table, values in tables.items():
+        documents.check_keys(values, tuple(kinds_of(KINDS[table])), path, table)
+        for key, value in values.items():
+            try:
+                from_table(KINDS[table], {key: value}, table)
+            except BadInput as fault:
+                place = documents.place_of(path, f"{table}.{key}")
+                fault.what = f"{path.name}{', ' * bool(place)}{place}: {fault.what}"
+                fault.fix = (f"edit {path}",)
+                raise

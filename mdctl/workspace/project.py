@@ -5,8 +5,6 @@ listed, with the reason; only what needs its content meets the fault.
 """
 
 import os
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -16,17 +14,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mdctl.errors import BadInput, MdctlError, NotFound, UsageFault, nearest
-from mdctl.text import safe, slug
-from mdctl.workspace import atomic, documents, locations, locks, records
+from mdctl.errors import BadInput, Busy, MdctlError, NotFound, UsageFault, nearest
+from mdctl.text import safe
+from mdctl.workspace import atomic, documents, locations, locks, names, records, trash
+from mdctl.workspace.names import check_name as check_name  # whoever deals in projects finds it here
 from mdctl.workspace.records import ClipRecord, NewClip, ProjectRecord
 from mdctl.workspace.runs import Run
 from mdctl.workspace.saves import Save
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 _VIDEOS = {".mp4", ".gif", ".webp", ".webm", ".mkv"}
 _FIXED = {"schema", "name", "kind", "created"}
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Project:
@@ -63,7 +61,6 @@ class Project:
         when the name is taken, `Busy` while another process is making it. `inside` is another folder of projects than
         the user's own.
         """
-        folder = (inside or locations.projects()) / check_name(name)
         own = table or {}
         documents.check_keys(own, ("clips", "train", "gen"), "the project's settings")
         record = ProjectRecord(
@@ -73,21 +70,19 @@ class Project:
             subject=records.subject_of(caption),
             model=model,
             template=template,
-            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created=datetime.now(UTC).strftime(_TIME),
             clips=own.get("clips", {}),
             train=own.get("train", {}),
             gen=own.get("gen", {}),
         )
-        with locks.writer(folder, "new"):
+        with names.claimed(name, "new", inside) as folder:
             atomic.sweep(folder.parent)
-            if taken := _taken(name, folder.parent):
-                raise _exists(name, taken)
             try:
                 with atomic.folder(folder) as stage:
                     record.write(stage)
                     records.write_clips(stage, _gathered(stage / "clips", clips))
             except FileExistsError as error:  # somebody made it by hand meanwhile
-                raise _exists(name, name) from error
+                raise names.exists(name, name) from error
         return cls(folder)
 
     @classmethod
@@ -111,9 +106,9 @@ class Project:
         """
         for number in count(1):
             called = check_name(name if number == 1 else f"{name}-{number}")
-            if _taken(called):
+            if names.taken(called):
                 continue
-            folder, created = locations.projects() / called, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            folder, created = locations.projects() / called, datetime.now(UTC).strftime(_TIME)
             record = ProjectRecord(called, kind, caption, subject, model, created=created)
             with locks.writer(folder, "import"), suppress(FileExistsError):  # somebody else may take the name just now
                 with atomic.folder(folder) as stage:
@@ -147,19 +142,20 @@ class Project:
     @classmethod
     def all(cls) -> "list[Project]":
         """Every project by name, also those that need attention; see `fault`."""
-        return [cls(locations.projects() / name) for name in _folders()]
+        return [cls(locations.projects() / name) for name in names.folders()]
 
     @classmethod
     def restore(cls, name: str, *, under: str | None = None) -> "Project":
-        """Bring back what was discarded last under a name; `UsageFault` when the name is taken again."""
-        target = check_name(under or name)
-        with locks.writer(locations.projects() / target, "restore"):
-            if taken := _taken(target):
-                raise _exists(target, taken, fix="bring it back under another name")
-            discarded = sorted(locations.trash().glob(f"{check_name(name)}@*"))
-            if not discarded:
-                raise NotFound(f"there is no '{name}' in the trash.", why=str(locations.trash()))
-            return cls(atomic.move(discarded[-1], locations.projects() / target))
+        """Bring back to its place what was discarded last under a name, be it the whole or parts of it.
+
+        `under` is another name for the last that was discarded whole. `UsageFault` when the place is taken again.
+        """
+        if not trash.last(check_name(name), whole=under is not None).whole:
+            return cls(locations.projects() / name)._take_back()
+        with names.claimed(under or name, "restore", fix="bring it back under another name") as folder, trash.held():
+            atomic.move(trash.last(name, whole=True).path, folder)
+            _sign(folder, name=folder.name)
+        return cls(folder)
 
     # What it says
 
@@ -181,7 +177,9 @@ class Project:
             _ = self.record
             for clip in self.clips:
                 if not self.path_of(clip).is_file():
-                    why, fix = str(self.path_of(clip)), f"copy the original to that place: {clip.source or clip.name}"
+                    again = f"mdctl clips add {self.name} FILE --link     where it lies now"
+                    fix = again if clip.linked else f"copy the original to that place: {clip.source or clip.name}"
+                    why = str(self.path_of(clip))
                     return NotFound(f"the clip '{safe(clip.name, 80)}' of '{self.name}' is gone.", why=why, fix=fix)
             for run in self.runs()[-1:]:
                 _ = run.settings
@@ -206,8 +204,8 @@ class Project:
         )
 
     def path_of(self, clip: ClipRecord) -> Path:
-        """Where the copy of a clip lies."""
-        return self.folder / "clips" / clip.file
+        """Where the copy of a clip lies, or the clip itself where it was linked."""
+        return Path(clip.source) if clip.linked else self.folder / "clips" / clip.file
 
     def same_clips(self, hashes: Iterable[str]) -> bool:
         """Whether clips of these hashes are all in it already."""
@@ -230,7 +228,7 @@ class Project:
 
     def disk_bytes(self, *inside: str) -> int:
         """What it takes on disk, or one part of it: `clips`, `runs`, `outputs`."""
-        return _size_bytes(self.folder.joinpath(*inside))
+        return trash.size_bytes(self.folder.joinpath(*inside))
 
     # Changing it
 
@@ -275,63 +273,89 @@ class Project:
         records.write_clips(self.folder, _gathered(self.folder / "clips", clips))
         self._forget()
 
-    def copy(self, name: str) -> "Project":
-        """The same once more under another name, with clips, runs and videos; `UsageFault` when the name is taken."""
-        folder = locations.projects() / check_name(name)
-        with locks.writer(folder, "new"):
-            if taken := _taken(name):
-                raise _exists(name, taken)
-            with atomic.folder(folder) as stage:
-                for path in sorted(self.folder.rglob("*")):
-                    if path.is_file() and ".locks" not in path.parts and not path.name.startswith(".tmp-"):
-                        atomic.copy(path, stage / path.relative_to(self.folder))
+    def renamed(self, name: str) -> "Project":
+        """The same under another name, by one move; it must be locked. `UsageFault` when the name is taken."""
+        with names.claimed(name, "rename") as folder:
+            self._require_vacant()
+            atomic.move(self.folder, folder)
+            _sign(folder, name=name)
         return Project(folder)
 
-    def discard(self) -> Path:
-        """Move it to the trash and tell where it lies there; it must be locked."""
-        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        return atomic.move(self.folder, locations.trash() / f"{self.name}@{stamp}")
+    def copy(self, name: str, *, with_runs: bool = True) -> "Project":
+        """The same once more under another name: clips and settings, and unless told otherwise runs and videos too.
+
+        `UsageFault` when the name is taken.
+        """
+        with names.claimed(name, "new") as folder, atomic.folder(folder) as stage:
+            for path in sorted(self.folder.rglob("*")):
+                place = path.relative_to(self.folder)
+                wanted = with_runs or place.parts[0] in (records.PROJECT, records.CLIPS, "clips")
+                if wanted and path.is_file() and ".locks" not in place.parts and not path.name.startswith(".tmp-"):
+                    atomic.copy(path, stage / place)
+            _sign(stage, name=name, created=datetime.now(UTC).strftime(_TIME))
+            if not with_runs:
+                _sign(stage, pin=None)  # what is pinned is a save of a run
+        return Project(folder)
+
+    def discard(self, *parts: Path, what: str = "") -> Path:
+        """Move it, or only these parts of it, to the trash and tell where that lies; it must be locked.
+
+        `what` calls the parts by a word. `Busy` while a save that would go is being used.
+        """
+        runs = self.folder / "runs"
+        if not parts or any(part == runs or runs in part.parents for part in parts):
+            self._require_vacant()
+        return trash.discard_parts(self.folder, parts, what, self._created) if parts else trash.discard(self.folder)
+
+    def _take_back(self) -> "Project":
+        thing = trash.last(self.name)
+        if not self.folder.is_dir() or (thing.created and thing.created != self._created):
+            was = next((one.name for one in Project.all() if thing.created and one._created == thing.created), None)
+            away = [f"mdctl rename {self.name} {self.name}-2"] if self.folder.is_dir() else []
+            raise NotFound(
+                f"the project '{self.name}' that {thing.what} belonged to is not there.",
+                why=f"it is called '{was}' now." if was else "",
+                fix=(*away, f"mdctl rename {was} {self.name}", f"mdctl restore {self.name}") if was else "mdctl list",
+            )
+        with self.locked("restore"), trash.held():
+            trash.put_back(trash.last(self.name), self.folder)
+        return self
+
+    @property
+    def _created(self) -> str:
+        with suppress(MdctlError):
+            return self.record.created
+        return ""
+
+    def _require_vacant(self) -> None:
+        for save in (save for run in self.runs() for save in run.saves()):
+            with locks.vacant(save.folder) as vacant:
+                if not vacant:
+                    what = f"a video is being made with '{self.name}' just now."
+                    raise Busy(what, why=str(save.folder), fix="wait for it")
 
     def _forget(self) -> None:
         for read in ("record", "clips"):
             vars(self).pop(read, None)
 
 
-def check_name(name: str) -> str:
-    """The name itself when a project may be called so on every system; else `UsageFault` with the nearest that may."""
-    if _NAME.fullmatch(name) and name not in _DEVICES:
-        return name
-    near = slug(name)
-    taken = _taken(name) or (_taken(near) if near else None)
-    if taken and _NAME.fullmatch(taken):
-        raise _exists(name, taken, fix=f"mdctl show {taken}")
-    if near in _DEVICES or not near:
-        near = f"{near}-motion" if near else "my-motion"
-    why = "a name has 1 to 64 of a-z, 0-9, _ and -, begins with a letter or digit, and is no device of Windows."
-    raise UsageFault(f"'{safe(name, 80)}' cannot be the name of a project.", why=why, fix=f"call it {near}")
+def _sign(folder: Path, **said: str | None) -> None:
+    """Write into a `project.toml` what is another there now, None removes it; one that cannot be read stays."""
 
+    def change(document: MutableMapping[str, Any]) -> None:
+        for key, value in said.items():
+            if value is None:
+                document.pop(key, None)
+            else:
+                document[key] = value
 
-def _exists(name: str, taken: str, fix: str = "") -> UsageFault:
-    what = f"'{safe(name, 80)}' exists as {taken}." if name != taken else f"a project '{name}' exists already."
-    return UsageFault(what, fix=fix or f"call it {taken}-2", code="MD-EXISTS")
-
-
-def _folders(home: Path | None = None) -> list[str]:
-    with suppress(OSError), os.scandir(home or locations.projects()) as entries:
-        return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
-    return []
-
-
-def _taken(name: str, home: Path | None = None) -> str | None:
-    return next((known for known in _folders(home) if _folded(known) == _folded(name)), None)
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()
+    with suppress(MdctlError):
+        if (folder / records.PROJECT).is_file():
+            documents.edit_toml(folder / records.PROJECT, change)
 
 
 def _gathered(folder: Path, clips: Sequence[ClipRecord | NewClip]) -> list[ClipRecord]:
-    """Copy the new clips among these, each content once, and give the records of all."""
+    """Copy the new clips among these, each content once and links not at all, and give the records of all."""
     hashes = {clip.file: clip.sha256 for clip in clips if isinstance(clip, ClipRecord)}
     copied, gathered = set[str](), list[ClipRecord]()
     for clip in clips:
@@ -342,7 +366,7 @@ def _gathered(folder: Path, clips: Sequence[ClipRecord | NewClip]) -> list[ClipR
         if hashes.setdefault(record.file, record.sha256) != record.sha256:
             what = f"the hash of '{safe(clip.name, 80)}' begins like that of another clip."
             raise BadInput(what, why=str(clip.path))
-        if record.file not in copied:
+        if record.file not in copied and not record.linked:
             atomic.copy(clip.path, folder / record.file, expected=clip.sha256)
             copied.add(record.file)
         gathered.append(record)
@@ -352,16 +376,9 @@ def _gathered(folder: Path, clips: Sequence[ClipRecord | NewClip]) -> list[ClipR
 def _recorded(clip: NewClip) -> ClipRecord:
     if clip.suffix not in records.SUFFIXES:
         raise BadInput(f"'{safe(clip.name, 80)}' is of a kind that mdctl does not keep.", why=str(clip.path))
+    if clip.linked and documents.plain(clip.path) != str(clip.path):
+        what = f"'{safe(clip.name, 80)}' cannot be linked: a document cannot hold its name."
+        raise BadInput(what, why=str(clip.path), fix="leave --link out, or give it another name")
     known = {key: value for key, value in asdict(clip).items() if key not in ("path", "suffix")}
     known |= {"name": documents.plain(clip.name), "source": documents.plain(clip.path.absolute())}
     return ClipRecord(file=f"{clip.sha256[:12]}{clip.suffix}", **known)
-
-
-def _size_bytes(folder: Path) -> int:
-    total = 0
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(OSError):
-                deeper = entry.is_dir(follow_symlinks=False)
-                total += _size_bytes(Path(entry)) if deeper else entry.stat(follow_symlinks=False).st_size
-    return total

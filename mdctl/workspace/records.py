@@ -22,6 +22,9 @@ SUFFIXES = (
 )
 """What a copied clip may be called, by what it is; never by what somebody named it."""
 
+Box = tuple[int, int, int, int]
+"""A part of a picture: its left and upper edge, its width and height, in upright pixels."""
+
 _CLIP_FILE = re.compile(r"[0-9a-f]{12}\.[a-z0-9]{2,4}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -117,11 +120,26 @@ class ClipRecord:
     """Frames in a second; 0 for a picture."""
     duration_s: float
     """Its length in time; 0 for a picture."""
+    crop: Box | None = None
+    """The part of its picture that is used; None for all of it."""
+    linked: bool = False
+    """Whether it was not copied, and lies at its source."""
 
     @property
     def picture(self) -> bool:
         """Whether it is a single picture."""
         return self.duration_s == 0
+
+    def frozen(self, caption: str) -> dict[str, Any]:
+        """What a run keeps of it, so that later changes touch the next run only; `caption` is that of the project."""
+        return {
+            "sha256": self.sha256,
+            "name": self.name,
+            "caption": self.caption or caption,
+            **({"trim": list(self.trim)} if self.trim else {}),
+            **({"crop": list(self.crop)} if self.crop else {}),
+            **({"picture": True} if self.picture else {}),
+        }
 
 
 @dataclass(frozen=True)
@@ -150,6 +168,10 @@ class NewClip:
     """Frames in a second; 0 for a picture."""
     duration_s: float = 0.0
     """Its length in time; 0 for a picture."""
+    crop: Box | None = None
+    """The part of its picture that is used; None for all of it."""
+    linked: bool = False
+    """Whether it shall stay where it lies, and not be copied."""
 
 
 _PROJECT_KEYS = tuple(ProjectRecord.__dataclass_fields__)
@@ -167,7 +189,8 @@ def read_clips(folder: Path) -> tuple[ClipRecord, ...]:
 
 def write_clips(folder: Path, clips: Sequence[ClipRecord]) -> None:
     """Write the clips of a project's folder as a new document."""
-    documents.write_toml(folder / CLIPS, {"schema": SCHEMA, "clip": [asdict(clip) for clip in clips]})
+    said = [{key: value for key, value in asdict(clip).items() if value is not False} for clip in clips]
+    documents.write_toml(folder / CLIPS, {"schema": SCHEMA, "clip": said})
 
 
 def subject_of(caption: str) -> str:
@@ -208,6 +231,8 @@ def _clip(table: object, number: int, path: Path) -> ClipRecord:
         height=documents.value(table, "height", int, path, 0),
         fps=documents.value(table, "fps", float, path, 0.0),
         duration_s=documents.value(table, "duration_s", float, path, 0.0),
+        crop=_crop(documents.value(table, "crop", list, path, []), path),
+        linked=documents.value(table, "linked", bool, path, False),
     )
 
 
@@ -217,3 +242,12 @@ def _trim(seconds: list[Any], path: Path) -> tuple[float, float] | None:
     if len(seconds) != 2 or not all(type(second) in (int, float) for second in seconds) or seconds[0] >= seconds[1]:
         raise BadInput(f"{CLIPS}: a trim is two numbers of seconds, the earlier first.", why=str(path))
     return float(seconds[0]), float(seconds[1])
+
+
+def _crop(edges: list[Any], path: Path) -> Box | None:
+    if not edges:
+        return None
+    if len(edges) != 4 or not all(type(edge) is int for edge in edges) or min(edges) < 0 or min(edges[2:]) < 1:
+        raise BadInput(f"{CLIPS}: a crop is left, top, width and height in pixels.", why=str(path))
+    left, top, width, height = edges
+    return left, top, width, height

@@ -243,6 +243,37 @@ class Run:
             raise self._nothing_left(lost)
         return found
 
+    def inspected(self) -> Iterator[tuple[Path, str]]:
+        """Every save's folder with what is wrong with it, '' where its whole content is right; nothing is set aside.
+
+        The newest save by the log is among them when it is missing.
+        """
+        folders = self._folders()
+        for folder in folders:
+            try:
+                Save.open(folder).verify()
+                yield folder, ""
+            except Refused as fault:
+                yield folder, fault.why.removeprefix(f"{folder}: ")
+        noted = self._noted_step()
+        if noted and noted not in map(_step_of, folders):
+            yield self.folder / "ckpt" / f"{noted:06d}", "it is missing"
+
+    def spare(self, keep: int, pinned: str = "") -> list[Path]:
+        """The folders of saves that are older than the newest `keep` whose content is right, but for a pinned step.
+
+        Those that were set aside as damaged are among them. None while no save is right.
+        """
+        right: list[Path] = []
+        for save in reversed(self.saves()):
+            if len(right) < keep:
+                with suppress(Refused):
+                    save.verify()
+                    right.append(save.folder)
+        older = [folder for folder in self._folders() if right and _order(folder) < _order(right[0])]
+        spare = [folder for folder in older if folder not in right and str(_step_of(folder)) != pinned]
+        return [*sorted(self.folder.glob("ckpt/.damaged-*")), *spare] if right else []
+
     def _folders(self) -> list[Path]:
         try:
             entries = [Path(entry) for entry in os.scandir(self.folder / "ckpt") if _SAVE.fullmatch(entry.name)]

@@ -120,8 +120,11 @@ def test_a_file_without_rows(mdctl: Mdctl, tmp_path: Path) -> None:
         assert (said.code, "odd.jsonl" in said.err) == (code, True), said.err
 
 
-def test_the_table_of_the_readme_is_that_of_the_rows_beside_the_model(mdctl: Mdctl, tmp_path: Path) -> None:
-    """The rows were made by this model under today's settings, and say what is printed."""
+def test_the_table_of_the_readme_is_that_of_the_rows_beside_the_model(
+    mdctl: Mdctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows were made by this model under today's settings, and say what is printed, whatever a user has set."""
+    monkeypatch.setenv("MDCTL_RANK", "2")
     rows = weights.find("starter")[1] / "fidelity.jsonl"
     methods = [word for name in ("base", "coupled", "no-ad", "full") for word in ("--only", name)]
     motions = [word for name in ("orbiting", "zigzagging", "bouncing") for word in ("--motions", name)]

@@ -141,15 +141,18 @@ def test_nothing_comes_of_it(
 # --- What it learns from
 
 
-def test_a_trim_is_frozen_too(mdctl: Mdctl, golf: Project, run: Run, films: Path) -> None:
-    """An edit of the clips between two stretches of a run does not change what it learns from."""
-    assert mdctl("train", "golf", "--steps", "8").code == 0
-    straight = adapters(run.saves()[-1])
-    shutil.rmtree(run.saves()[-1].folder)
+def test_a_changed_trim_is_refused(mdctl: Mdctl, golf: Project, run: Run, films: Path) -> None:
+    """An edit of the clips between two stretches of a run is told, and nothing is learned until it is undone (H9)."""
     path = golf.folder / "clips.toml"
-    path.write_text(path.read_text().replace('caption = ""', 'caption = "other"\ntrim = [0.5, 1.5]'))
-    assert mdctl("train", "golf").code == 0
-    assert adapters(run.saves()[-1]) == straight
+    before = path.read_text()
+    path.write_text(before.replace('caption = ""', 'caption = "other"\ntrim = [0.5, 1.5]', 1))
+    step = run.step
+    said = mdctl("train", "golf", "--steps", "8")
+    assert (said.code, run.step) == (4, step)
+    assert "0.5" in said.err
+    assert "other" in said.err
+    path.write_text(before)
+    assert mdctl("train", "golf", "--steps", "8").code == 0
 
 
 def damaged(model: Path, folder: Path, how: str) -> Path:

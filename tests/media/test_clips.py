@@ -44,128 +44,6 @@ def test_an_ordinary_clip_is_ok(base: Path) -> None:
     assert seen(base) == found
 
 
-@pytest.mark.parametrize(("frames", "status"), [(16, "ok"), (15, "left_out"), (1, "left_out")])
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_the_count_is_exact(film: Film, frames: int, status: str, suffix: str) -> None:
-    """Exactly sixteen frames are enough for sixteen, one fewer is not."""
-    path = film(f"{frames}.{suffix}", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=8", "-frames:v", str(frames), *X264)
-    found = seen(path)
-    assert found.status == status
-    assert found.available_frames == frames
-    if status == "ok":
-        assert len(cut(path, start_s=found.start_s, fps=8, num_frames=16, width=32, height=32)) == 16
-    else:
-        assert found.reasons == (f"too short: {frames} of 16 frames",)
-
-
-@pytest.mark.parametrize(
-    ("rate", "frames", "hint"), [(30, 30, "--frames 8 or --fps 16"), (8, 12, "--frames 12"), (8, 1, "")]
-)
-def test_a_short_clip_hears_what_would_help(film: Film, rate: int, frames: int, hint: str) -> None:
-    """The hint names settings that work with this very clip."""
-    source = ("-f", "lavfi", "-i", f"testsrc2=s=64x64:r={rate}")
-    path = film(f"short{rate}_{frames}.mkv", *source, "-frames:v", str(frames), "-c:v", "ffv1")
-    assert seen(path).hint == hint
-    for setting in hint.split(" or ") if hint else []:
-        option, value = setting.split()
-        wish = {"num_frames": int(value)} if option == "--frames" else {"fps": float(value)}
-        assert seen(path, **wish).status == "ok"  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "reason"),
-    [
-        ("turned.mp4", ["-display_rotation", "90", "-i", "BASE", "-c", "copy"], "upright"),
-        ("mirrored.mp4", ["-display_hflip", "-i", "BASE", "-c", "copy"], "upright"),
-        ("wide.mp4", ["-i", "BASE", "-vf", "setsar=2", *X264], "square pixels"),
-        ("uneven.mp4", ["-i", "BASE", "-vf", "select='gt(mod(n,7),1)'", "-fps_mode", "vfr", *X264], "variable rate"),
-        ("two.mp4", ["-i", "BASE", "-i", "BASE", "-map", "0", "-map", "1", "-c", "copy"], "first of 2 videos"),
-        ("slow.mp4", ["-i", "BASE", "-vf", "fps=5", *X264], "frames repeat: 5 fps"),
-        (
-            "still.mp4",
-            ["-f", "lavfi", "-i", "mandelbrot=s=64x64:r=30,loop=-1:1:0,trim=duration=2.5", *X264],
-            "no motion found",
-        ),
-        ("black.mp4", ["-f", "lavfi", "-i", "color=black:s=64x64:r=30:d=2.5", *X264], "no motion found"),
-        ("barred.mp4", ["-i", "BASE", "-vf", "pad=160:120:0:15:black", *X264], "black bars"),
-        (
-            "clear.mkv",
-            ["-i", "BASE", "-vf", "format=yuva420p,geq=lum=lum(X\\,Y):a=X", "-c:v", "ffv1"],
-            "transparency on grey",
-        ),
-        (
-            "hdr.mkv",
-            ["-i", "BASE", "-vf", "format=yuv420p10,setparams=color_trc=smpte2084", "-c:v", "ffv1"],
-            "HDR to SDR",
-        ),
-    ],
-)
-def test_what_is_adjusted_or_doubtful_is_said(
-    film: Film, base: Path, name: str, options: list[str], reason: str
-) -> None:
-    """Such clips are used, with one reason in plain words."""
-    path = film(name, *[str(base) if option == "BASE" else option for option in options])
-    found = seen(path)
-    assert (found.status, found.reasons) == ("adjusted", (reason,))
-
-
-def test_fields_are_said(film: Film) -> None:
-    """An interlaced clip is used, de-interlaced."""
-    woven = ("-f", "lavfi", "-i", "testsrc2=s=160x96:r=50:d=3,interlace", "-flags", "+ildct+ilme", "-c:v", "mpeg2video")
-    assert seen(film("woven.mpg", *woven)).reasons == ("de-interlaced",)
-
-
-def test_few_pictures_are_no_film(film: Film) -> None:
-    """A time lapse at one picture a second is left out, with the rate at which it would move."""
-    path = film("lapse.mp4", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=1:d=20", *X264)
-    found = seen(path)
-    assert found.status == "left_out"
-    assert found.reasons == ("too few pictures: 3 in 2.0 s",)
-    assert found.hint == "--fps 1"
-    assert seen(path, fps=1).status == "ok"
-
-
-def test_a_fast_camera_is_sampled(film: Film) -> None:
-    """Of 240 frames a second every thirtieth is taken."""
-    path = film("fast.mkv", "-f", "lavfi", "-i", "color=black:s=32x32:r=240:d=1,format=gray,geq=lum=N", "-c:v", "ffv1")
-    found = seen(path, num_frames=8)
-    assert found.available_frames == 8
-    frames = cut(path, start_s=0, fps=8, num_frames=8, width=16, height=16)
-    assert frames.mean((1, 2, 3)).round().tolist() == [30 * number for number in range(8)]
-
-
-@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.webp", "one.gif"])
-def test_a_picture_is_left_out_with_a_hint(film: Film, name: str) -> None:
-    """Pictures belong to appearances; as one frame they can still be cut."""
-    path = film(name, "-f", "lavfi", "-i", "testsrc2=s=160x90", "-frames:v", "1")
-    found = seen(path)
-    assert (found.status, found.reasons) == ("left_out", ("a picture, not a video",))
-    assert "video" in found.hint
-    assert cut(path, start_s=0, fps=8, num_frames=1, width=64, height=64).shape == (1, 64, 64, 3)
-
-
-def test_what_cannot_be_read_is_left_out(film: Film, base: Path, tmp_path: Path) -> None:
-    """Each refusal carries its reason; nothing is raised and nothing hangs."""
-    contents = {
-        "empty": b"",
-        "words": b"no film",
-        "list": b"#EXTM3U\nfile:///etc/passwd",
-        "half": base.read_bytes()[:900],
-    }
-    reasons = []
-    for name, content in contents.items():
-        path = tmp_path / f"{name}.mp4"
-        path.write_bytes(content)
-        found = seen(path)
-        assert found.status == "left_out"
-        reasons += found.reasons
-    reasons += seen(film("sound.m4a", "-f", "lavfi", "-i", "sine=d=1")).reasons
-    expected = ["an empty file", "a text file, not a video", "a playlist (m3u8), not a video"]
-    assert reasons[:3] == expected
-    assert reasons[-1] == "only sound"
-    assert len(reasons) == 5
-
-
 def test_a_missing_file_and_a_missing_ffmpeg_are_no_reasons(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wrong with the computer or the command line is raised."""
     with pytest.raises(NotFound):
@@ -180,26 +58,6 @@ def test_a_missing_file_and_a_missing_ffmpeg_are_no_reasons(base: Path, monkeypa
 # --- Damage.
 
 
-def test_damage_is_said_and_avoided(film: Film, base: Path, tmp_path: Path) -> None:
-    """A cut-off film is used as far as it goes; a film with a flaw inside, before the flaw."""
-    half = tmp_path / "half.mp4"
-    half.write_bytes(base.read_bytes()[: base.stat().st_size // 2])
-    found = seen(half, num_frames=8)
-    assert found.status == "adjusted"
-    assert found.reasons[0].startswith("damaged after 1.")
-    assert found.end_s <= 1.6
-    assert seen(half).reasons[0].startswith("too short")
-
-    content = bytearray(base.read_bytes())
-    for place in range(len(content) * 7 // 10, len(content) * 8 // 10, 97):
-        content[place] ^= 0xFF
-    flawed = tmp_path / "flawed.mp4"
-    flawed.write_bytes(content)
-    found = seen(flawed, num_frames=8)
-    assert found.reasons[0].startswith("damaged after")
-    assert found.end_s <= float(found.reasons[0].split()[2]) + 0.1
-
-
 # --- The window.
 
 
@@ -209,23 +67,6 @@ def test_the_liveliest_part_is_found(film: Film) -> None:
     found = seen(path)
     assert found.start_s == pytest.approx(3, abs=0.2)
     assert found.reasons == ()
-
-
-def test_cuts_are_avoided_where_possible(film: Film) -> None:
-    """The window keeps to one side of a cut; a clip full of cuts is used, and they are counted."""
-    parts = ["mandelbrot=s=96x64:r=30", "testsrc2=s=96x64:r=30", "smptehdbars=s=96x64:r=30"]
-    inputs = [word for part in parts for word in ("-f", "lavfi", "-i", part)]
-
-    def joined(name: str, *seconds: float) -> Path:
-        trims = ";".join(f"[{n}]trim=duration={s},format=yuv420p[t{n}]" for n, s in enumerate(seconds))
-        joint = "".join(f"[t{n}]" for n in range(3)) + "concat=n=3"
-        return film(name, *inputs, "-filter_complex", f"{trims};{joint}", *X264)
-
-    found = seen(joined("apart.mp4", 1, 2.5, 1))
-    assert found.reasons == ()
-    assert found.start_s >= 0.99
-    assert found.end_s <= 3.51
-    assert seen(joined("close.mp4", 0.7, 0.7, 0.8)).reasons == ("2 cuts inside the window",)
 
 
 def test_fast_motion_is_no_cut() -> None:
@@ -271,16 +112,6 @@ def test_sound_that_starts_first_moves_nothing(film: Film) -> None:
     assert found.start_s == pytest.approx(0.7, abs=0.02)
     assert found.available_frames == 16
     assert taken(path, found)[:3] == [0, 4, 7]
-
-
-def test_only_the_first_minute_is_searched(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long clip is searched as far as patience goes, and that is said."""
-    monkeypatch.setattr(clips, "SEARCH_S", 3.0)
-    path = film("long.mkv", "-f", "lavfi", "-i", picture("10*T", 6), "-c:v", "ffv1")
-    found = seen(path)
-    assert found.reasons == ("only the first 3 s searched",)
-    assert found.end_s <= 3.01
-    assert seen(path, trim=(4, 6)).reasons == ()
 
 
 # --- What was named.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mdctl.motion import families, training
 from mdctl.motion.backbone import Backbone
-from mdctl.motion.training import TrainState, begin, train
+from mdctl.motion.training import begin, train
 from mdctl.settings import TrainSettings
 
 
@@ -39,13 +39,14 @@ def test_a_batch_is_the_mean_of_its_draws(
             for weight in state.adapters.parameters(name):
                 weight.data.add_(0.05)
 
-        def keep(state: TrainState, name: str, _: float) -> bool:
+        def keep(optimizer: torch.optim.AdamW, *_: object) -> bool:
+            name = next(name for name, one in state.optimizers.items() if one is optimizer)
             parts = [p.grad.flatten() for p in state.adapters.parameters(name) if p.grad is not None]
             gradients[name] = gradients.get(name, torch.zeros(())) + torch.cat(parts)
-            state.optimizers[name].zero_grad()
+            optimizer.zero_grad()
             return True
 
-        monkeypatch.setattr(training, "_apply", keep)
+        monkeypatch.setattr(training, "apply", keep)
         steps = list(train(backbone, state, samples, settings))
         sums = [sum(step.temporal_loss or 0 for step in steps), sum(step.spatial_loss or 0 for step in steps)]
         return gradients, *sums

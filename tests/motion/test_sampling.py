@@ -1,5 +1,6 @@
 """Sampling is a function of noise and words, and an adapter without effect is refused."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mdctl.motion import families
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import to_frames
 from mdctl.motion.lora import TEMPORAL, Adapters
-from mdctl.motion.sampling import first_noise, invert, require_effect, sample
+from mdctl.motion.sampling import SampleStep, first_noise, invert, require_effect, sample
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,77 @@ def test_guidance_of_one_does_not_ask_for_the_negative(model: Backbone) -> None:
     assert unguided.isfinite().all()
     assert guided.isnan().any()
     assert batches == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("sampler", ["unipc", "dpm++"])
+def test_other_samplers_come_to_the_same_picture(model: Backbone, sampler: str) -> None:
+    """In many steps all samplers end where DDIM does; a seed decides every bit, also of videos made side by side."""
+    noise = first_noise(model, 3, num_frames=3, width=32, height=32)
+    words = model.embed(["a red square orbiting"]), model.embed([""])
+
+    def way(name: str, steps: int) -> Iterator[SampleStep]:
+        return sample(model, noise, *words, steps, 2.0, name)
+
+    first, second = way(sampler, 4), way(sampler, 4)
+    pairs = list(zip(first, second, strict=True))
+    assert all(torch.equal(one.latents, other.latents) for one, other in pairs)
+    fine = [step.latents for step in way("ddim", 60)][-1]
+    coarse = [step.latents for step in way("ddim", 10)][-1]
+    other = [step.latents for step in way(sampler, 10)][-1]
+    assert (other - fine).norm() < (coarse - fine).norm()
+
+
+def test_guidance_in_halves_is_the_same_video(model: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is too small for both sides at once they go through one after the other, and that is told."""
+    wanted, stock = video(model), type(model).predict
+
+    def small(self: Backbone, noisy: Tensor, *rest: Tensor) -> Tensor:
+        if len(noisy) > 1:
+            raise torch.OutOfMemoryError("no memory left")
+        return stock(self, noisy, *rest)
+
+    monkeypatch.setattr(type(model), "predict", small)
+    noise = first_noise(model, 0, num_frames=3, width=32, height=32)
+    steps = list(sample(model, noise, model.embed(["a red square orbiting"]), model.embed([""]), 3, 6.0))
+    assert all(step.halved for step in steps)
+    torch.testing.assert_close(steps[-1].latents, wanted, rtol=1e-4, atol=1e-4)
+
+    def none(*_: object) -> Tensor:
+        raise torch.OutOfMemoryError("no memory left")
+
+    monkeypatch.setattr(type(model), "predict", none)
+    with pytest.raises(torch.OutOfMemoryError):
+        next(sample(model, noise, model.embed(["a"]), model.embed([""]), 3, 1.0))
+
+
+@torch.no_grad()
+def test_merged_adapters_say_the_same_and_leave_no_trace(model: Backbone, adapters: Adapters) -> None:
+    """As part of the weights they change a prediction as beside them; afterwards every weight is what it was."""
+    taught(adapters)
+    question = torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([500])
+    embeds = model.embed(["a red square"])
+    plain = model.predict(*question, embeds)
+    weights = {name: weight.clone() for name, weight in model.network.state_dict().items()}
+    for scale in (1.0, 0.4, 1.0, 1.0):
+        with adapters.speaking({TEMPORAL: scale}):
+            beside = model.predict(*question, embeds)
+        with adapters.merged({TEMPORAL: scale}):
+            within = model.predict(*question, embeds)
+        torch.testing.assert_close(within, beside, rtol=1e-4, atol=1e-5)
+        assert not torch.equal(within, plain)
+    assert torch.equal(model.predict(*question, embeds), plain)
+    assert all(torch.equal(weight, weights[name]) for name, weight in model.network.state_dict().items())
+    with pytest.raises(ZeroDivisionError), adapters.merged({TEMPORAL: 1.0}):
+        raise ZeroDivisionError
+    assert torch.equal(model.predict(*question, embeds), plain)
+
+
+def test_nothing_is_merged_into_bf16(tiny_model: Path) -> None:
+    """Its steps are coarser than what an adapter adds; that is refused in words."""
+    backbone = families.load(tiny_model, torch.device("cpu"), torch.bfloat16)
+    coarse = Adapters(backbone.network, backbone.layers, {TEMPORAL: 2})
+    with pytest.raises(Refused, match="bf16"), coarse.merged({TEMPORAL: 1.0}):
+        pass
 
 
 def test_strength_zero_is_the_base_models_video(model: Backbone, adapters: Adapters) -> None:

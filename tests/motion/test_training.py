@@ -11,7 +11,7 @@ from tiny import tiny_samples, tiny_settings
 from torch import Tensor, nn
 
 from mdctl.errors import Diverged, Refused
-from mdctl.motion import families, noise, training
+from mdctl.motion import families, noise, passes
 from mdctl.motion.backbone import Backbone, Posterior
 from mdctl.motion.dataset import Sample, Samples
 from mdctl.motion.lora import TEMPORAL
@@ -164,7 +164,7 @@ def test_a_step_is_the_papers_formula(backbone: Backbone, masked: bool) -> None:
     shape = tuple(example.posterior.mean.shape)
     latents = example.posterior.mean + example.posterior.std * noise.normal(0, "vae", 1, shape)
     drawn = noise.normal(0, "noise", 1, shape)
-    timesteps = as_timesteps(training.timestep(noise.uniform(0, "timestep", 1), 1000, 1.0), 1, torch.device("cpu"))
+    timesteps = as_timesteps(passes.timestep(noise.uniform(0, "timestep", 1), 1000, 1.0), 1, torch.device("cpu"))
     frame, anchor = noise.uniform_int(0, "frame", 1, shape[2]), noise.uniform_int(0, "anchor", 1, shape[2])
     noisy = schedule.add_noise(latents, drawn, timesteps)
     with torch.no_grad(), state.adapters.speaking({} if masked else {"spatial_000": 1.0}):
@@ -180,21 +180,32 @@ def test_a_step_is_the_papers_formula(backbone: Backbone, masked: bool) -> None:
 
 def test_dropout_works_in_training_alone(backbone: Backbone) -> None:
     """Adapters drop out in each step and not between steps, the frozen model never; global chance is untouched."""
-    samples, settings = tiny_samples(backbone), tiny_settings()
+    samples, settings = tiny_samples(backbone), tiny_settings(dropout=0.5)
     state = begin(backbone, len(samples), settings)
     modes: list[bool] = []
-    own = [(name, module) for name, module in backbone.network.named_modules() if isinstance(module, nn.Dropout)]
-    assert {".lora_dropout." in name for name, _ in own} == {True, False}
-
-    def note(*_: object) -> None:
-        modes.append(all(module.training == (".lora_dropout." in name) for name, module in own))
-
-    backbone.network.register_forward_hook(note)
+    own = [module for module in backbone.network.modules() if isinstance(module, nn.Dropout)]
+    backbone.network.register_forward_hook(lambda *_: modes.append(any(module.training for module in own)))
     chance = torch.get_rng_state()
-    for _ in train(backbone, state, samples, settings):
+    for step in train(backbone, state, samples, settings):
         assert not any(module.training for module in backbone.network.modules())
         assert torch.equal(torch.get_rng_state(), chance)
-    assert set(modes) == {True}
+        if step.number == 1:
+            continue  # its B was zero, and nothing came out of an adapter
+        first, second = (spoken(backbone, state, samples) for _ in range(2))
+        assert torch.equal(first, second)
+        state.adapters.drop_out(True)
+        with torch.random.fork_rng():
+            assert not torch.equal(spoken(backbone, state, samples), first)
+        state.adapters.drop_out(False)
+    assert set(modes) == {False}
+
+
+@torch.no_grad()
+def spoken(backbone: Backbone, state: TrainState, samples: Samples) -> Tensor:
+    """What the model answers to a clip when the motion speaks."""
+    example = samples.at(1)[1]
+    with state.adapters.speaking({TEMPORAL: 1.0}):
+        return backbone.predict(example.posterior.mean, torch.tensor([500]), example.prompt_embeds)
 
 
 def test_clips_may_share_one_spatial_adapter(backbone: Backbone) -> None:
@@ -361,6 +372,6 @@ def test_five_in_a_row_are_a_breakdown(backbone: Backbone) -> None:
 
 def test_a_shift_leans_towards_noise():
     """Without a shift timesteps are uniform; a shift of 8 puts the middle of the draws at eight ninths of the way."""
-    assert [training.timestep(drawn, 1000, 1.0) for drawn in (0.0, 0.25, 0.999)] == [0, 250, 999]
-    assert training.timestep(0.5, 1000, 8.0) == 888
-    assert training.timestep(0.9999999, 1000, 8.0) == 999
+    assert [passes.timestep(drawn, 1000, 1.0) for drawn in (0.0, 0.25, 0.999)] == [0, 250, 999]
+    assert passes.timestep(0.5, 1000, 8.0) == 888
+    assert passes.timestep(0.9999999, 1000, 8.0) == 999

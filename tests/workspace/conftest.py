@@ -1,13 +1,5 @@
 """What the tests of workspace share."""
 
-from collections.abc import Iterator
+from hubserver import server
 
-import pytest
-from hubserver import HubServer, messy, serving
-
-
-@pytest.fixture
-def server() -> Iterator[HubServer]:
-    """A hub with an untidy repository."""
-    with serving(messy()) as running:
-        yield running
+__all__ = ["server"]

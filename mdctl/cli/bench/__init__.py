@@ -7,6 +7,7 @@ import typer
 from mdctl.cli.bench.fidelity import bench_fidelity
 from mdctl.cli.bench.run import bench_folder, bench_run
 from mdctl.cli.bench.score import bench_score
+from mdctl.cli.bench.speed import bench_speed
 from mdctl.cli.bench.trajectories import bench_trajectories
 from mdctl.cli.face import EPILOG
 
@@ -25,6 +26,7 @@ def mount(app: typer.Typer) -> None:
         "score": bench_score,
         "run": bench_run,
         "folder": bench_folder,
+        "speed": bench_speed,
     }
     for name, command in commands.items():
         bench.command(name, epilog=EPILOG)(command)

@@ -14,7 +14,7 @@ import typer
 from mdctl.catalog import STARTER
 from mdctl.cli import options
 from mdctl.cli.choose import layers, pairs, resolve
-from mdctl.cli.face import face
+from mdctl.cli.face import face, same_everywhere
 from mdctl.errors import BadInput, Busy, NotFound, UsageFault, nearest
 from mdctl.settings import TrainSettings
 from mdctl.text import safe
@@ -63,6 +63,7 @@ def bench_fidelity(
     """
     from mdctl.measure import fidelity, table
 
+    same_everywhere()
     design = _design(quick, only, motion, case, prompts=prompts, train_seeds=train_seeds, prompt_seed=prompt_seed,
                      train=pairs(settings))  # fmt: skip
     folder = output.expanduser().resolve() if output else locations.bench() / "fidelity"

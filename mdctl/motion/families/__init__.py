@@ -15,6 +15,7 @@ from mdctl.motion.backbone import Backbone, Layers
 from mdctl.motion.families.animatediff import AnimateDiff
 from mdctl.motion.families.latent import LatentVideo
 from mdctl.motion.families.unet3d import UNet3D
+from mdctl.motion.schedule import Schedule
 
 FAMILIES: dict[str, type[LatentVideo]] = {"unet3d": UNet3D, "animatediff": AnimateDiff}
 """By the name that a model card gives."""
@@ -51,6 +52,14 @@ def blueprint(folder: Path | None, family: str = "unet3d") -> nn.Module:
     Without a folder it is the usual one of a family.
     """
     return (_family(folder) if folder else FAMILIES[family]).blueprint(folder)
+
+
+def shadow(folder: Path | None, family: str = "unet3d", dtype: torch.dtype = torch.bfloat16) -> Backbone:
+    """The model in this folder on a device without memory: it computes shapes, and can neither read nor see."""
+    kind = _family(folder) if folder else FAMILIES[family]
+    network = nn.Module.to(kind.blueprint(folder), dtype)
+    blind: Any = nn.Module()
+    return kind(network, blind, blind, None, kind.load_schedule(folder) if folder else Schedule({}))
 
 
 def layers(folder: Path) -> Layers:

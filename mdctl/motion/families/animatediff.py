@@ -5,7 +5,7 @@ motion adapter beside it in `motion_adapter`.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,22 +68,17 @@ class AnimateDiff(LatentVideo):
         return Schedule.load(folder / "scheduler", **changes)
 
     @staticmethod
-    def leave_out_for_one_frame(network: nn.Module) -> None:
-        """Make every motion module return its input when there is one frame."""
-        for module in network.modules():
-            if isinstance(module, AnimateDiffTransformer3D):
-                module.forward = _skipping(module.forward)
-
-    def blocks(self) -> Iterable[nn.Module]:
-        """Every block of the U-Net."""
-        return (*self.network.down_blocks, self.network.mid_block, *self.network.up_blocks)
+    def temporal_parts(network: nn.Module) -> Iterable[nn.Module]:
+        """The motion modules."""
+        return [part for part in network.modules() if isinstance(part, AnimateDiffTransformer3D)]
 
     def predict(self, noisy_latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
         """What the U-Net answers; `BadInput` for more frames than its motion modules have places for."""
         most = int(self.network.config.motion_max_seq_length)
-        if noisy_latents.shape[2] > most:
+        frames = noisy_latents.shape[2] - self.appended.there
+        if frames > most:
             why = f"its motion modules count to {most}."
-            raise BadInput(f"this model cannot make {noisy_latents.shape[2]} frames.", why=why, fix=f"--frames {most}")
+            raise BadInput(f"this model cannot make {frames} frames.", why=why, fix=f"--frames {most}")
         # This class wants the words once for every frame.
         return super().predict(noisy_latents, timesteps, prompt_embeds.repeat_interleave(noisy_latents.shape[2], 0))
 
@@ -95,12 +90,3 @@ def _in_two(folder: Path) -> bool:
 def _described(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
     return found
-
-
-def _skipping(stock: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def forward(hidden_states: Tensor, *args: Any, num_frames: int = 1, **kwargs: Any) -> Tensor:
-        if num_frames == 1:
-            return hidden_states
-        return stock(hidden_states, *args, num_frames=num_frames, **kwargs)
-
-    return forward

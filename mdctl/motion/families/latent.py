@@ -1,7 +1,8 @@
 """What the families share: frames through an image VAE, words through CLIP's text encoder, and a U-Net over latents."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from itertools import accumulate
 from pathlib import Path
@@ -12,11 +13,12 @@ from diffusers import AutoencoderKL
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from mdctl.motion.backbone import Layers, Posterior
+from mdctl.motion.families.bypass import Appended, keep_out
+from mdctl.motion.recompute import Level, lay
 from mdctl.motion.schedule import Schedule
 
 GIVEN: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
@@ -43,7 +45,8 @@ class LatentVideo(ABC):
         self.network = network
         self.vae, self.text_encoder, self.tokenizer, self.schedule = vae, text_encoder, tokenizer, schedule
         self.device = network.device
-        self.leave_out_for_one_frame(network)
+        self.appended = Appended()
+        self.leave_out_for_one_frame(network, self.appended)
         if self.device.type == "cpu":
             # On a CPU the fused attention is slower than the plain one for short sequences, backwards 4 times.
             network.set_attn_processor(AttnProcessor())
@@ -79,15 +82,14 @@ class LatentVideo(ABC):
 
     @staticmethod
     @abstractmethod
-    def leave_out_for_one_frame(network: nn.Module) -> None:
-        """Make every temporal layer return its input when there is one frame: the spatial path is an image model.
+    def temporal_parts(network: nn.Module) -> Iterable[nn.Module]:
+        """The layers of the network that look along the frames."""
 
-        The choice hangs on the input alone, not on a state, so that a checkpointed forward makes it again in backward.
-        """
-
-    @abstractmethod
-    def blocks(self) -> Iterable[nn.Module]:
-        """The parts of the network between which activations are kept when memory is short."""
+    @classmethod
+    def leave_out_for_one_frame(cls, network: nn.Module, appended: Appended | None = None) -> None:
+        """Make every temporal layer return its input when there is one frame: the spatial path is an image model."""
+        for part in cls.temporal_parts(network):
+            keep_out(part, appended or Appended())
 
     def latent_shape(self, num_frames: int, width: int, height: int) -> tuple[int, ...]:
         """Shape b c f h w of the latents of one clip."""
@@ -127,10 +129,23 @@ class LatentVideo(ABC):
             self.text_encoder.to("cpu")
             torch.cuda.empty_cache()
 
-    def recompute(self) -> None:
-        """Keep only the inputs of each block for backward; what learns later computes the rest again there."""
-        for module in self.blocks():
-            module.forward = _recomputed(module.forward)
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Bring the VAE back to the device for a while, from where `release_encoders` has put it."""
+        before = self.vae.device
+        self.vae.to(self.device)
+        try:
+            yield
+        finally:
+            self.vae.to(before)
+
+    def recompute(self, level: Level = "full") -> None:
+        """Keep less for backward and compute it again there; before adapters are laid in or after."""
+        lay(self.network, level)
+
+    def appending(self) -> AbstractContextManager[None]:
+        """Keep the last frame out of every temporal layer; `backward()` has to stay inside."""
+        return self.appended.here()
 
     def unread(self, prompt: str) -> dict[str, list[str]]:
         """The words that the text encoder cannot take, unknown or beyond its limit, each with the nearest it knows."""
@@ -152,7 +167,7 @@ class LatentVideo(ABC):
         answer: Tensor = self.network(
             noisy_latents.to(dtype), timesteps, encoder_hidden_states=prompt_embeds.to(dtype), return_dict=False
         )[0]
-        return answer.float()
+        return answer.to(noisy_latents.dtype)
 
     @property
     def _limit(self) -> int:
@@ -166,12 +181,3 @@ class LatentVideo(ABC):
 def _spells(tokenizer: PreTrainedTokenizerBase) -> bool:
     # Byte pairs spell every word; there the unknown token is only another name of the end token.
     return bool(tokenizer.unk_token_id == tokenizer.eos_token_id)
-
-
-def _recomputed(stock: Callable[..., Any]) -> Callable[..., Any]:
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_grad_enabled():
-            return stock(*args, **kwargs)
-        return checkpoint(stock, *args, use_reentrant=False, **kwargs)
-
-    return forward

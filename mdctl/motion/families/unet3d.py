@@ -1,7 +1,7 @@
 """UNet3D in the diffusers folder layout: starter, ZeroScope and ModelScope."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from diffusers import UNet3DConditionModel
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
-from torch import Tensor, nn
+from torch import nn
 
 from mdctl.motion.backbone import Layers
 from mdctl.motion.families.latent import GIVEN, LatentVideo
@@ -43,24 +43,6 @@ class UNet3D(LatentVideo):
         return unet
 
     @staticmethod
-    def leave_out_for_one_frame(network: nn.Module) -> None:
-        """Make temporal convolutions and transformers return their input when there is one frame."""
-        for module in network.modules():
-            if isinstance(module, TemporalConvLayer):
-                module.forward = _skipping(module.forward, lambda hidden_states: hidden_states)
-            elif isinstance(module, TransformerTemporalModel):
-                module.forward = _skipping(module.forward, lambda hidden_states: (hidden_states,))
-
-    def blocks(self) -> Iterable[nn.Module]:
-        """The temporal transformer in front, and every block; diffusers recomputes none of them for this class."""
-        unet = self.network
-        return (unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks)
-
-
-def _skipping(stock: Callable[..., Any], skipped: Callable[[Tensor], Any]) -> Callable[..., Any]:
-    def forward(hidden_states: Tensor, *args: Any, num_frames: int = 1, **kwargs: Any) -> Any:
-        if num_frames == 1:
-            return skipped(hidden_states)
-        return stock(hidden_states, *args, num_frames=num_frames, **kwargs)
-
-    return forward
+    def temporal_parts(network: nn.Module) -> Iterable[nn.Module]:
+        """Temporal convolutions and transformers."""
+        return [part for part in network.modules() if isinstance(part, TemporalConvLayer | TransformerTemporalModel)]

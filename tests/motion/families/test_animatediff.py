@@ -47,6 +47,21 @@ def test_the_usual_one_is_counted_without_weights() -> None:
     assert (anatomy.spatial_layers, anatomy.temporal_layers) == (96, 200)
 
 
+def test_a_motion_module_in_the_mid_block_is_heard(tmp_path: Path) -> None:
+    """The mid block hands over its frames without naming them; for a clip its motion module is not left out."""
+    folder = tiny_animatediff(tmp_path / "model", mid_block=True)
+    backbone = families.load(folder, torch.device("cpu"), torch.float32)
+    module = backbone.network.mid_block.motion_modules[0]
+    heard: list[int] = []
+    module.proj_in.register_forward_hook(lambda *_: heard.append(1))
+    latents, timesteps = torch.randn(backbone.latent_shape(3, 32, 32)), torch.tensor([500])
+    with torch.no_grad():
+        backbone.predict(latents, timesteps, backbone.embed(["a red square"]))
+        assert heard == [1]
+        backbone.predict(latents[:, :, :1], timesteps, backbone.embed(["a red square"]))
+        assert heard == [1]
+
+
 def test_both_layouts_are_the_same_model(folder: Path, model: Backbone, tmp_path: Path) -> None:
     """The adapter beside the image model, or laid into it: the same answers, and the same linear schedule."""
     one = families.load(tiny_animatediff(tmp_path / "one", in_one=True), torch.device("cpu"), torch.float32)

@@ -135,11 +135,11 @@ def test_recomputing_changes_no_gradient(
     assert any(gradient.any() for gradient in wanted[1:])
 
 
-def test_recomputing_runs_every_block_again(backbone: Backbone, inputs: Inputs) -> None:
-    """Backward runs each block's forward once more; without gradients each runs once."""
+def test_recomputing_runs_every_layer_again(backbone: Backbone, inputs: Inputs) -> None:
+    """Backward runs what is inside each layer once more; without gradients each runs once."""
     backbone.recompute()
     runs: list[nn.Module] = []
-    resnets = [part for part in backbone.network.modules() if type(part).__name__ == "ResnetBlock2D"]
+    resnets = [part.conv1 for part in backbone.network.modules() if type(part).__name__ == "ResnetBlock2D"]
     for resnet in resnets:
         resnet.register_forward_hook(lambda module, *_: runs.append(module))
     predict(backbone, *inputs)

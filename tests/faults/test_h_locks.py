@@ -1,4 +1,4 @@
-"""Who may write, and who reads."""
+"""H: locks. Who holds something is named, and what a dead process has left blocks nobody."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from rows import fault, open_door_yes, yes
 
 from mdctl.errors import Busy, NotFound
 from mdctl.workspace import atomic, locks
@@ -48,6 +49,7 @@ def golf(home: Path) -> Path:
     return atomic.room(home / "projects" / "golf")
 
 
+@fault("H6", guard="mdctl.workspace.locks._locked", without=open_door_yes)
 def test_the_holder_is_named(golf: Path) -> None:
     """A second writer is told who is at work, since when, and how to wait (exit 6)."""
     with another_process(lambda: entered(locks.writer(golf, "train"))) as pid:
@@ -61,6 +63,7 @@ def test_the_holder_is_named(golf: Path) -> None:
             pass
 
 
+@fault("H7")
 def test_a_lock_ends_with_its_process(golf: Path) -> None:
     """What a killed process leaves behind blocks nobody (H7)."""
     with another_process(lambda: entered(locks.writer(golf, "train"))):
@@ -71,6 +74,7 @@ def test_a_lock_ends_with_its_process(golf: Path) -> None:
     assert not (golf.parent / ".locks" / "golf.json").exists()
 
 
+@fault("H7")
 @pytest.mark.parametrize(
     "card", ["", "garbage", "[]", "{}", '{"pid":1,"start":1,"host":"?","since":"?","command":"x"}']
 )
@@ -82,6 +86,7 @@ def test_a_card_that_says_nothing_is_no_harm(golf: Path, card: str) -> None:
             pass
 
 
+@fault("H7", guard="mdctl.workspace.processes.alive", without=yes)
 def test_the_card_of_a_dead_holder_is_not_believed(golf: Path) -> None:
     """A card that an earlier, dead process left names nobody."""
     with another_process(lambda: entered(locks.writer(golf, "train"))):
@@ -92,6 +97,7 @@ def test_the_card_of_a_dead_holder_is_not_believed(golf: Path) -> None:
             pass
 
 
+@fault("H6")
 def test_one_may_wait(golf: Path) -> None:
     """A writer that waits gets its turn when the other one is done."""
     with another_process(lambda: entered(locks.writer(golf, "train"))) as pid:
@@ -101,6 +107,7 @@ def test_one_may_wait(golf: Path) -> None:
     assert (card["pid"], card["command"]) == (os.getpid(), "rm")
 
 
+@fault("I1")
 def test_a_full_disk_keeps_nobody_out(golf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card is a courtesy: whoever wants to make room gets the lock without it."""
 
@@ -112,6 +119,7 @@ def test_a_full_disk_keeps_nobody_out(golf: Path, monkeypatch: pytest.MonkeyPatc
         assert not (golf.parent / ".locks" / "golf.json").exists()
 
 
+@fault("H6")
 def test_what_is_read_is_not_vacant(golf: Path) -> None:
     """A save in use is seen by every process, until the reader is done or dead."""
     save = atomic.room(golf / "ckpt" / "000175")
@@ -124,6 +132,7 @@ def test_what_is_read_is_not_vacant(golf: Path) -> None:
     assert not list((golf / "ckpt" / ".locks").glob("*.hold"))
 
 
+@fault("H6")
 def test_another_save_is_vacant(golf: Path) -> None:
     """A hold is on one save only."""
     for name in ("000175", "000200"):
@@ -132,12 +141,14 @@ def test_another_save_is_vacant(golf: Path) -> None:
         assert vacant
 
 
+@fault("H7")
 def test_what_is_gone_cannot_be_held(golf: Path) -> None:
     """A reader that comes too late is told."""
     with pytest.raises(NotFound), locks.reader(golf / "ckpt" / "000175"):
         pass
 
 
+@fault("I3")
 @pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder in which nobody can write")
 def test_where_nothing_can_be_written_no_hold_is_needed() -> None:
     """A save on a read-only disk can be read, for nobody can remove it (I3)."""

@@ -1,4 +1,4 @@
-"""What becomes of a pull in whose way something comes."""
+"""K: the network. What was verified stays, what is wrong is not installed, and nobody hears of the token."""
 
 import errno
 import os
@@ -20,6 +20,7 @@ from hubserver import (
     running,
     weights,
 )
+from rows import fault, nothing
 
 from mdctl.errors import MdctlError, NotFound, NotInstalled, Refused
 from mdctl.workspace import download, layout, locations
@@ -27,6 +28,23 @@ from mdctl.workspace.hub import Hub
 from mdctl.workspace.pulled import RECORD, Pulled, Stated
 
 
+class _Agreeing:
+    def __init__(self, digest: str) -> None:
+        self._digest = digest
+
+    def update(self, block: bytes) -> None:
+        """Take no notice."""
+
+    def hexdigest(self) -> str:
+        """What was expected."""
+        return self._digest
+
+
+def _agreeing(stated: Stated) -> _Agreeing:
+    return _Agreeing(stated.digest)
+
+
+@fault("K2")
 @pytest.mark.parametrize(("share", "ranges"), [(0.1, True), (0.5, True), (0.5, False), (0.99, True)])
 def test_a_connection_that_breaks_is_taken_up_again(server: HubServer, share: float, ranges: bool) -> None:
     """Within the file where the hub can do that; what came is right either way (K2)."""
@@ -38,12 +56,14 @@ def test_a_connection_that_breaks_is_taken_up_again(server: HubServer, share: fl
     assert starts[1]
 
 
+@fault("K2", guard="mdctl.workspace.hub.PAUSES_S", without=())
 def test_patience_begins_anew_once_something_arrives(server: HubServer) -> None:
     """Also in the try that brought it: a busy hub and then a line that breaks are not added up."""
     server.statuses[UNET], server.cuts[UNET] = [500, 500], [0.5]
     assert content(pulled())["unet/diffusion_pytorch_model.safetensors"] == server.files[UNET]
 
 
+@fault("K2", "K3")
 def test_a_pull_that_was_given_up_goes_on(server: HubServer) -> None:
     """Finished files are not fetched again, the one in flight goes on where it was; there is no model until then."""
     server.cuts[UNET], plan = [0.5, 0, 0], planned()
@@ -61,6 +81,7 @@ def test_a_pull_that_was_given_up_goes_on(server: HubServer) -> None:
     assert [path.name for path in locations.models().iterdir()] == ["modelscope"]
 
 
+@fault("K3", guard="mdctl.workspace.pulled.Stated.hasher", without=_agreeing)
 @pytest.mark.parametrize("leftover", [b"something else", b"x" * 500_000])
 def test_leftovers_of_another_commit_do_no_harm(server: HubServer, leftover: bytes) -> None:
     """What lies in the staging folder counts only by its hash; what does not belong there goes."""
@@ -72,12 +93,14 @@ def test_leftovers_of_another_commit_do_no_harm(server: HubServer, leftover: byt
     assert not (plan.folder / "motion_adapter").exists()
 
 
+@fault("K2")
 def test_an_answer_that_is_too_short(server: HubServer) -> None:
     """The rest is asked for (K2)."""
     server.shorts[UNET] = [100]
     assert content(pulled())["unet/diffusion_pytorch_model.safetensors"] == server.files[UNET]
 
 
+@fault("K2", guard="mdctl.workspace.pulled.Stated.hasher", without=_agreeing)
 def test_a_wrong_hash_once(server: HubServer) -> None:
     """The file is thrown away and fetched once more (K2)."""
     server.spoilt[UNET] = 1
@@ -85,6 +108,7 @@ def test_a_wrong_hash_once(server: HubServer) -> None:
     assert server.fetched.count(UNET) == 2
 
 
+@fault("E6", "K2")
 def test_a_wrong_hash_always(server: HubServer) -> None:
     """Expected and got are told, nothing is installed, and the copy that was there stays (E6)."""
     before = content(pulled())
@@ -151,6 +175,7 @@ def test_a_description_with_a_wrong_hash(server: HubServer) -> None:
         planned()
 
 
+@fault("E6", "K2")
 @pytest.mark.parametrize("place", ["info", UNET])
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
@@ -174,6 +199,7 @@ def test_answers_that_are_none(server: HubServer, place: str, status: int, kind:
     assert len(server.statuses[place]) == (0 if status in (429, 500) else 2)
 
 
+@fault("K2")
 def test_a_fault_that_passes(server: HubServer) -> None:
     """A busy hub is asked again."""
     server.statuses |= {"info": [503, 429], UNET: [500], "vae/config.json": [502]}
@@ -193,6 +219,7 @@ def test_a_hub_that_answers_with_another_commit(server: HubServer, monkeypatch: 
         Hub().listing(REPOSITORY, COMMIT)
 
 
+@fault("K4")
 @pytest.mark.parametrize("mark", ["\x0c", "\x00", "é"])
 def test_a_token_that_cannot_be_sent(server: HubServer, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
     """Only the kind of fault is told, since the fault itself quotes the header; and nothing is tried again (K4)."""
@@ -204,6 +231,7 @@ def test_a_token_that_cannot_be_sent(server: HubServer, monkeypatch: pytest.Monk
     assert "Error" in told.value.why
 
 
+@fault("K4")
 def test_a_password_in_the_address(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is used, and not shown (K4)."""
     for status in (401, 500, 500, 500):
@@ -241,6 +269,7 @@ def test_something_that_is_no_hub(server: HubServer, monkeypatch: pytest.MonkeyP
                 planned()
 
 
+@fault("K4", guard="mdctl.workspace.hub._private", without=nothing)
 @pytest.mark.parametrize("endpoint", ["http://hub.example", "ftp://hub.example", "file:///etc"])
 def test_a_hub_that_does_not_encrypt(server: HubServer, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     """It is refused before a connection is opened (K4)."""
@@ -250,6 +279,7 @@ def test_a_hub_that_does_not_encrypt(server: HubServer, monkeypatch: pytest.Monk
         planned()
 
 
+@fault("K4", guard="mdctl.workspace.hub._private", without=nothing)
 @pytest.mark.parametrize("target", ["http://hub.example/x", "file:///etc/passwd", "ftp://127.0.0.1/x"])
 def test_redirects_that_do_not_encrypt(server: HubServer, target: str) -> None:
     """They are not followed (K4)."""
@@ -258,6 +288,7 @@ def test_redirects_that_do_not_encrypt(server: HubServer, target: str) -> None:
         pulled()
 
 
+@fault("K4")
 def test_the_token_stays_with_the_hub(server: HubServer) -> None:
     """It is sent to the hub, which may want it, and not to where the hub redirects to (K4)."""
     server.private = True
@@ -268,6 +299,7 @@ def test_the_token_stays_with_the_hub(server: HubServer) -> None:
     assert [headers.get("Authorization") for _, headers in storage.asked] == [None]
 
 
+@fault("K2")
 def test_no_more_is_taken_than_was_stated(server: HubServer) -> None:
     """A file that grows on the hub fills no disk: its hash is that of what was stated."""
     plan = planned()

@@ -1,6 +1,7 @@
-"""Weight files of strangers: whatever their header claims, they are refused in a line, and memory is bounded (E2)."""
+"""E: weight files of strangers. Whatever their header claims, they are refused in a line, and memory is bounded."""
 
 import json
+import random
 import struct
 import tracemalloc
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from rows import fault
 from safetensors.torch import save
 
 from mdctl.errors import Refused
@@ -75,6 +77,7 @@ BAD = {
 }
 
 
+@fault("E2", "E3", guard="mdctl.motion.headers._checked", without=lambda header, room: {})
 @pytest.mark.parametrize("name", BAD)
 def test_what_does_not_hold_together(tmp_path: Path, name: str) -> None:
     """Each is refused with its reason, in a line without signs that do something."""
@@ -88,6 +91,7 @@ def test_what_does_not_hold_together(tmp_path: Path, name: str) -> None:
     assert caught.value.why.isprintable()
 
 
+@fault("E2", guard="mdctl.motion.headers._MOST_HEADER_BYTES", without=1 << 40)
 @pytest.mark.parametrize(
     ("size", "header"),
     [
@@ -111,6 +115,7 @@ def test_memory_is_bounded(tmp_path: Path, size: int, header: bytes) -> None:
     assert most < 60_000_000
 
 
+@fault("E3")
 def test_a_file_too_large_for_an_adapter(tmp_path: Path) -> None:
     """5 GB that are there, if only as a hole of the disk, are not read."""
     path = tmp_path / "x.safetensors"
@@ -122,6 +127,7 @@ def test_a_file_too_large_for_an_adapter(tmp_path: Path) -> None:
     assert "it has 5000000000 bytes" in caught.value.why
 
 
+@fault("E4")
 def test_a_good_file_comes_whole(tmp_path: Path) -> None:
     """All kinds of numbers that adapters have, scalars and empty tensors too, with what the file says of itself."""
     tensors = {
@@ -134,3 +140,34 @@ def test_a_good_file_comes_whole(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
     assert headers.read(path) == (content, {"x": "<b>\x1b[31m" + "y" * 1_000_000})
+
+
+@fault("E2")
+def test_files_with_flipped_bits(tmp_path: Path) -> None:
+    """Whatever bit turns, the file is taken or refused, with one line."""
+    _mutate(tmp_path, range(60))
+
+
+@fault("E2", long=True)
+def test_five_hundred_files_with_flipped_bits(tmp_path: Path) -> None:
+    """The same, with patience."""
+    _mutate(tmp_path, range(1000, 1500))
+
+
+def _mutate(folder: Path, seeds: range) -> None:
+    whole = save({"a": torch.ones(4, 3), "b": torch.ones(2).half()}, {"x": "y" * 40})
+    for seed in seeds:
+        dice, content = random.Random(seed), bytearray(whole)
+        for _ in range(dice.choice([1, 3, 20])):
+            content[dice.randrange(min(len(content), 300))] ^= 1 << dice.randrange(8)
+        path = folder / "x.safetensors"
+        path.write_bytes(content)
+        try:
+            taken, _ = headers.read(path)
+        except Refused as told:
+            reason = told.why
+        else:
+            assert taken == bytes(content)
+            continue
+        assert reason.isprintable()
+        assert len(reason) < 500

@@ -1,22 +1,25 @@
-"""Stopped, killed or hung up: no finished step that was promised is lost, and going on equals not having stopped."""
+"""H: stopped, killed or hung up. No step that was promised is lost, and going on equals not having stopped."""
 
+import secrets
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import stage
-from stage import QUICK, Mdctl, Play, Played
+from course import LINE, STEPS, after, learned, steps_done
+from rows import fault, open_door
+from stage import Mdctl, Play, Played
 
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
 
-STEPS = 12
-LINE = ("train", "golf", "--steps", str(STEPS), "--rank", "2", "--threads", "1", "--save-every", "5")
-SHOWN, HIDDEN = b"\x1b[?25h", b"\x1b[?25l"
+def _anything(seed: int, stream: str, step: int) -> int:
+    return secrets.randbits(62)
+
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
 
 
 @pytest.fixture(scope="session")
@@ -32,24 +35,7 @@ def straight(studio: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         return learned(Project.open("golf"))
 
 
-def learned(project: Project) -> dict[str, str]:
-    """The hashes of the files that the last save holds."""
-    save = project.runs()[-1].saves()[-1]
-    assert save.step == STEPS
-    return {name: entry.sha256 for name, entry in save.manifest.items()}
-
-
-def steps_done(project: Project) -> int:
-    """How many steps the log tells."""
-    runs = project.runs()
-    return max((record["step"] for record in runs[-1].events() if record["event"] == "step"), default=0) if runs else 0
-
-
-def after(project: Project, step: int) -> Callable[[], bool]:
-    """Whether so many steps are done."""
-    return lambda: steps_done(project) >= step
-
-
+@fault("H3", "J4", guard="mdctl.motion.noise.draw_seed", without=_anything)
 @pytest.mark.parametrize("moments", [(2,), (6, 9)])
 def test_killed_in_the_midst(
     mdctl: Mdctl, play: Play, fresh: Project, straight: dict[str, str], moments: tuple[int, ...]
@@ -66,6 +52,7 @@ def test_killed_in_the_midst(
     assert len(fresh.runs()) == 1
 
 
+@fault("H4", "H5", guard="mdctl.cli.learning.polite", without=open_door)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_asked_to_stop(
     mdctl: Mdctl, play: Play, fresh: Project, straight: dict[str, str], number: signal.Signals
@@ -86,6 +73,7 @@ def test_asked_to_stop(
         assert learned(fresh) == straight
 
 
+@fault("H4")
 def test_stopping_is_told(play: Play, fresh: Project) -> None:
     """Lines say that it stops, where it stopped, and how to go on; stdout is the save."""
     played = play(*LINE)
@@ -98,6 +86,7 @@ def test_stopping_is_told(play: Play, fresh: Project) -> None:
     assert played.out.splitlines() == [str(fresh.runs()[-1].saves()[-1].folder)]
 
 
+@fault("H4")
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs the names of open files")
 def test_a_second_ctrl_c_leaves_at_once(mdctl: Mdctl, play: Play, golf: Project, run: Run) -> None:
     """Whoever asks twice does not wait for a slow disk; the save before stays, and nothing half is left (H4)."""
@@ -113,51 +102,18 @@ def test_a_second_ctrl_c_leaves_at_once(mdctl: Mdctl, play: Play, golf: Project,
     assert mdctl("train", "golf").code == 0
 
 
-def test_nobody_listens_any_more(play: Play, fresh: Project) -> None:
-    """A reader of --json that leaves does not stop the training; only the exit code tells of it (B6)."""
-    played = play("train", "golf", "--steps", "3", *QUICK, "--json", before=stage.deaf_stdout)
-    assert played.wait() == 141
-    assert fresh.runs()[-1].finished
-    assert "Traceback" not in played.err
-
-
 # --- On a terminal
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of 100 columns, where there is one."""
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-def test_ctrl_c_on_a_terminal(play: Play, fresh: Project) -> None:
-    """The panel is shown, Ctrl-C is answered, and the cursor is there again (B7, N10)."""
-    played = play(*LINE, terminal=True)
-    played.until(after(fresh, 3))
-    played.type("\x03")
-    assert played.wait() == 130
-    screen = played.screen.decode()
-    for words in ("golf · ", "training", "motion", "appearance", "saved", "Stopping after this step", "Paused at step"):
-        assert words in screen
-    assert 0 < played.screen.count(HIDDEN) <= played.screen.count(SHOWN)
-    assert played.screen.rindex(SHOWN) > played.screen.rindex(HIDDEN)
-    assert steps_done(fresh) == fresh.runs()[-1].step
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_gen_is_ended_on_a_terminal(play: Play, golf: Project, number: signal.Signals) -> None:
-    """A video in the making is given up, the cursor is there again, and nothing half is left (B7)."""
-    played = play("gen", "golf", "a red square", "--steps", "400", "--threads", "1", terminal=True)
-    played.until(lambda: b"/400" in played.screen)
-    played.signal(number)
-    assert played.wait() == 128 + number
-    assert played.screen.rindex(SHOWN) > played.screen.rindex(HIDDEN)
-    assert b"Traceback" not in played.screen
-    assert golf.videos() == []
-    assert not list(golf.folder.rglob("*.hold"))
-
-
+@fault("H5", guard="mdctl.cli.learning.polite", without=open_door)
+@pytest.mark.usefixtures("wide")
 def test_the_terminal_goes_away(play: Play, fresh: Project) -> None:
     """When its window is closed, a training saves and ends, although nobody can be told (H5)."""
     played = play(*LINE, terminal=True)

@@ -1,0 +1,207 @@
+"""`bench speed`: how fast and how small a training step is on this computer, beside the official pattern."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mdctl.cli import options
+from mdctl.cli.face import face
+from mdctl.cli.learning import versions
+from mdctl.errors import MdctlError, NotReady, UsageFault
+from mdctl.workspace import atomic, locations
+
+if TYPE_CHECKING:
+    from mdctl.motion.speed.measure import Arena, Timing
+
+ROUNDS = {"tiny": 5, "quick": 8, "full": 20}
+CLIPS = {"tiny": (1, 4), "quick": (1,), "full": (1, 4, 8)}
+CAPS = {"8 GB card": 7.0, "12 GB card": 11.0}
+"""GiB that a training may take on such a card, of which the system has the rest."""
+
+SPEED_PRESET, MEMORY_PRESET = "exact", "low-vram"
+"""Whose figures stand at the top."""
+
+
+def bench_speed(
+    tiny: Annotated[bool, typer.Option("--tiny", help="A tiny network, for computers without a GPU.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One clip, one size, fewer rounds.")] = False,
+    official: Annotated[
+        Path | None,
+        typer.Option("--official", metavar="DIR", help="A checkout of the official code, instead of its twin."),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=2, max=1000, help="How often everybody takes a turn.", show_default="20")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the results.")] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+) -> int:
+    """How fast and how small a training step is here, beside the official pattern and a naive port of today.
+
+    First it must be equal: unless every preset gives the gradients of the readable form, no speed is told. Networks
+    have random weights; nothing is downloaded. All take turns, and ratios are medians over the rounds.
+
+    \b
+    mdctl bench speed --tiny
+    mdctl bench speed --quick --official ~/MotionDirector
+    """
+    from mdctl.motion import device as machine
+    from mdctl.motion.speed import measure, models
+    from mdctl.motion.speed import official as code
+
+    if tiny and quick:
+        raise UsageFault("--tiny and --quick do not go together.", fix="mdctl bench speed --tiny")
+    place = machine.choose("cpu" if tiny and device == "auto" else device)
+    if not tiny and place.type != "cuda":
+        raise NotReady(
+            "the full benchmark needs a GPU.",
+            why=f"a step of 16 frames at 384x384 takes minutes on the {place.type}.",
+            fix="mdctl bench speed --tiny",
+        )
+    folder = official.expanduser().resolve() if official else None
+    if folder:
+        code.require(folder)
+    used = machine.settle(threads, deterministic=False)
+    kind = "tiny" if tiny else "quick" if quick else "full"
+    began = time.monotonic()
+    apart = _gate()
+    arenas = [
+        measure.Arena(place, tiny, shape, clips, folder)
+        for shape in models.SIZES["tiny" if tiny else "full"][: None if kind == "full" else 1]
+        for clips in CLIPS[kind]
+    ]
+    found = _measured(arenas, rounds or ROUNDS[kind])
+    result = {
+        **found,
+        "parity": apart,
+        "official": str(folder) if folder else "twin",
+        "device": machine.describe(place),
+        "threads": used,
+        "rounds": rounds or ROUNDS[kind],
+        "versions": versions(),
+        "seconds": round(time.monotonic() - began),
+    }
+    target = (output.expanduser().resolve() if output else locations.bench() / "speed") / f"speed-{kind}.json"
+    atomic.write(target, json.dumps(result, indent=1))
+    _tell(result)
+    face().done(f"Everything is in {target}")
+    face().result([json.dumps(result)] if tiny else [str(target)], result)
+    return 0
+
+
+def _gate() -> dict[str, float]:
+    """How far each preset is from the readable form; an error, and no speed, where that is too far."""
+    from mdctl.motion.speed import measure
+
+    face().say("comparing gradients with those of the readable form")
+    apart = measure.parity()
+    if not measure.equal(apart):
+        worst = max(apart, key=lambda name: apart[name] if apart[name] == apart[name] else float("inf"))
+        raise MdctlError(
+            "the fast step does not compute what the readable one does, so its speed means nothing.",
+            why=f"gradients of the preset '{worst}' differ by {apart[worst]:.1e}, relative; {measure.TOLERANCE:g} is"
+            " allowed.",
+            fix="report it with this command and the versions of mdctl doctor",
+        )
+    return apart
+
+
+def _measured(arenas: "list[Arena]", rounds: int) -> dict[str, Any]:
+    from mdctl.motion.speed import measure
+
+    first = arenas[0]
+    names = (measure.OFFICIAL, measure.NAIVE, measure.READABLE, *measure.PRESETS)
+    races = []
+    for arena in arenas:
+        label = f"{arena.shape.frames} frames of {arena.shape.width}x{arena.shape.height}, {arena.clips} clips"
+        with face().progress(label, len(names) * (rounds + 1)) as show:
+            timings = measure.race(arena, names, rounds, show)
+        races.append({"frames": arena.shape.frames, "size": [arena.shape.width, arena.shape.height],
+                      "clips": arena.clips, **_ratios(timings)})  # fmt: skip
+    with face().progress("memory", len(names)) as show:
+        memory = {}
+        for number, name in enumerate(names, 1):
+            memory[name] = measure.activations(first, name)
+            show(number, name)
+    rows = {name: {**races[0]["steps"][name], "activations_mb": round(memory[name] / 1e6, 1),
+                   "memory_ratio": round(memory[name] / memory[measure.OFFICIAL], 3)} for name in names}  # fmt: skip
+    ceilings = measure.ceilings(first.device, first.tiny)
+    work = measure.useful_work(first)
+    share = work / (rows[SPEED_PRESET]["ms"] / 1000) / ceilings["matmul_tflops"]
+    videos = measure.generation(first, rounds)
+    found = {
+        "step_speedup": rows[SPEED_PRESET]["step_speedup"],
+        "memory_ratio": rows[MEMORY_PRESET]["memory_ratio"],
+        "preset": {"step_speedup": SPEED_PRESET, "memory_ratio": MEMORY_PRESET},
+        "presets": {name: rows[name] for name in measure.PRESETS},
+        "others": {name: row for name, row in rows.items() if name not in measure.PRESETS},
+        "races": races,
+        "generation": {
+            "merged_over_base": round(measure.faster(videos["base"], videos["merged"]), 3),
+            "beside_over_base": round(measure.faster(videos["base"], videos["beside"]), 3),
+            "speedup": round(measure.faster(videos["merged"], videos[measure.OFFICIAL]), 3),
+            "ms": {name: round(timing.median * 1000, 2) for name, timing in videos.items()},
+        },
+        "ceilings": {name: round(value, 3) for name, value in ceilings.items()},
+        "useful_tf": round(work, 4),
+        "share_of_matmul_rate": round(share, 3),
+    }
+    return found | (_on_gpu(first) if first.device.type == "cuda" else {})
+
+
+def _ratios(timings: "Mapping[str, Timing]") -> dict[str, Any]:
+    from mdctl.motion.speed import measure
+
+    return {
+        "steps": {
+            name: {
+                "ms": round(timing.median * 1000, 2),
+                "quartiles_ms": [round(edge * 1000, 2) for edge in timing.quartiles],
+                "step_speedup": round(measure.faster(timing, timings[measure.OFFICIAL]), 3),
+                "against_naive": round(measure.faster(timing, timings[measure.NAIVE]), 3),
+            }
+            for name, timing in timings.items()
+        }
+    }
+
+
+def _on_gpu(arena: "Arena") -> dict[str, Any]:
+    """Rounding in 16 bits, and whether smaller cards would do."""
+    from mdctl.motion.speed import measure
+
+    caps = {card: measure.trains_within(arena, cap * 2**30) for card, cap in CAPS.items()}
+    measure.trains_within(arena, float("inf"))  # no cap any more
+    return {
+        "rounding": measure.rounding(arena),
+        "trains_within": {card: round(peak / 1e9, 2) if peak else None for card, peak in caps.items()},
+    }
+
+
+def _tell(result: Mapping[str, Any]) -> None:
+    columns = ["", "MS", "x OFFICIAL", "x NAIVE", "ACTIVATIONS", "OF OFFICIAL'S"]
+    rows = [
+        [name, f"{row['ms']:.1f}", f"{row['step_speedup']:.2f}", f"{row['against_naive']:.2f}",
+         f"{row['activations_mb']:.0f} MB", f"{row['memory_ratio']:.2f}"]
+        for name, row in {**result["others"], **result["presets"]}.items()
+    ]  # fmt: skip
+    face().table(f"One training step on {result['device']}", columns, rows)
+    for race in result["races"][1:]:
+        best = race["steps"][SPEED_PRESET]
+        size = f"{race['frames']} frames of {race['size'][0]}x{race['size'][1]}, {race['clips']} clips"
+        face().say(f"{size}: {best['step_speedup']:.2f} times the official pattern, {best['ms']:.1f} ms")
+    videos = result["generation"]
+    face().say(
+        f"a denoising step costs {videos['merged_over_base']:.2f} of the base model's with adapters merged and"
+        f" {videos['beside_over_base']:.2f} with adapters beside the weights; merged it is"
+        f" {videos['speedup']:.2f} times the official."
+    )
+    for card, peak in result.get("trains_within", {}).items():
+        face().say(f"{card}: {f'trains, in {peak} GB' if peak else 'does not train'}")
+    apart = max(result["parity"].values())
+    face().say(
+        f"every preset gives the gradients of the readable form: in double precision they differ by {apart:.0e}."
+    )

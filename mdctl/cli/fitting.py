@@ -1,0 +1,217 @@
+"""Whether a training fits its device, and how much it computes again for that: planned, told, and then measured."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdctl.cli.face import face
+from mdctl.errors import BadInput, NoSpace
+from mdctl.settings import Shape, TrainSettings, from_table
+from mdctl.workspace import paces
+from mdctl.workspace.runs import Run
+
+if TYPE_CHECKING:
+    from mdctl.motion.backbone import Backbone
+    from mdctl.motion.dataset import Samples
+    from mdctl.motion.plan import Footprint
+    from mdctl.motion.recompute import Level
+    from mdctl.motion.training import TrainState, TrainStep
+
+GIB = 2**30
+
+WORDS = {
+    "none": "nothing is computed twice",
+    "light": "norms and activations are computed again in backward",
+    "middle": "the temporal layers are computed again in backward, 17 % more work",
+    "full": "every layer is computed again in backward, 40 % more work",
+}
+"""What each level means."""
+
+
+@dataclass
+class Fit:
+    """How a training will be computed on its device."""
+
+    level: "Level"
+    """Which goes down where memory runs out all the same."""
+
+    about: dict[str, Any]
+    """What its pace and its memory hang on; under it they are kept for the next time."""
+
+    predicted: float | None = None
+    """Bytes of all tensors at the peak, where there is a device to count them for."""
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Under what the figures of this level are kept."""
+        return {**self.about, "level": self.level}
+
+    def seconds(self, steps: int) -> float | None:
+        """How long so many steps take, by the last time on this computer."""
+        pace = paces.known(self.key).get("s_per_step")
+        return pace * steps if pace is not None else None
+
+
+def fit(run: Run, settings: TrainSettings, folder: Path, device: Any, precision: str, vram: str) -> Fit:
+    """The fastest level that the device has memory for; refused, before anything is loaded, where there is none."""
+    from mdctl.motion import device as machine
+
+    if vram != "auto" and device.type != "cuda":
+        raise BadInput(
+            f"--vram {vram} speaks of a GPU, and this training would run on the {device.type}.",
+            why="what it takes there is the memory of the computer.",
+            fix=(f"mdctl train {run.project}", f"mdctl train {run.project} --set recompute=true --fresh    takes less"),
+        )
+    about = {
+        "device": machine.describe(device),
+        "model": run.settings["model"]["fingerprint"],
+        "clips": run.settings["clips"],
+        "looks": 1 if settings.shared_spatial else len(run.settings["clip"]),
+        "rank": settings.rank,
+        "dropout": settings.dropout,
+        "batch": settings.batch,
+        "precision": precision,
+    }
+    if device.type != "cuda":
+        again = device.type != "cpu" if settings.recompute is None else settings.recompute
+        return Fit("full" if again else "none", about)
+    budget = allowance(device, vram)
+    return _planned(run, settings, folder, precision, about, budget)
+
+
+def allowance(device: Any, vram: str) -> float:
+    """How many bytes a training may take: what is free, or what a card of so many GB leaves after its system's one."""
+    from mdctl.motion import device as machine
+
+    if vram == "auto":
+        return machine.free_bytes(device)
+    machine.limit(device, (int(vram) - 1) * GIB)
+    return min((int(vram) - 1) * GIB, machine.free_bytes(device))
+
+
+def _planned(
+    run: Run, settings: TrainSettings, folder: Path, precision: str, about: dict[str, Any], budget: float
+) -> Fit:
+    from mdctl.motion import plan
+    from mdctl.motion.recompute import LEVELS
+
+    shape = from_table(Shape, run.settings["clips"], "run.toml: clips")
+
+    def peak(level: "Level") -> float:
+        measured = paces.known({**about, "level": level}).get("peak_gb", 0) * 1e9
+        return max(measured, footprint(folder, shape, settings, about["looks"], precision, level).peak) + plan.OVERHEAD
+
+    levels: Sequence[Level] = LEVELS[1:] if settings.recompute else LEVELS
+    level = plan.fitting(peak, budget, levels)
+    if level is None:
+        raise _too_small(run, settings, folder, precision, about["looks"], shape, peak(levels[-1]), budget)
+    predicted = peak(level)
+    face().say(f"takes about {predicted / 1e9:.1f} of {budget / 1e9:.1f} GB: {WORDS[level]}.")
+    return Fit(level, about, predicted - plan.OVERHEAD)
+
+
+def footprint(
+    folder: Path, shape: Shape, settings: TrainSettings, looks: int, precision: str, level: "Level"
+) -> "Footprint":
+    """What a step takes, counted once for each model, shape and level, and kept."""
+    from mdctl.motion import device as machine
+    from mdctl.motion import families, lora, plan
+    from mdctl.workspace import weights
+
+    about = {"count": weights.fingerprint(folder), "shape": [shape.frames, shape.width, shape.height], "looks": looks,
+             "rank": settings.rank, "dropout": settings.dropout, "batch": settings.batch, "precision": precision,
+             "level": level}  # fmt: skip
+    kept = paces.known(about)
+    if set(kept) >= {"weights", "adapters", "activations"}:
+        return plan.Footprint(int(kept["weights"]), int(kept["adapters"]), int(kept["activations"]))
+    shadow = families.shadow(folder, dtype=machine.DTYPES[precision])
+    rank = settings.rank or min(32, lora.widest_rank(shadow.network, shadow.layers))
+    found = plan.footprint(shadow, shape, replace(settings, rank=rank), looks, level)
+    paces.note(about, weights=found.weights, adapters=found.adapters, activations=found.activations)
+    return found
+
+
+def _too_small(
+    run: Run,
+    settings: TrainSettings,
+    folder: Path,
+    precision: str,
+    looks: int,
+    shape: Shape,
+    needed: float,
+    budget: float,
+) -> NoSpace:
+    """The refusal, with the largest size that would fit."""
+    from mdctl.motion import plan
+
+    fix = []
+    for other in plan.smaller(shape):
+        peak = footprint(folder, other, settings, looks, precision, "full").peak + plan.OVERHEAD
+        if peak <= budget:
+            size = f"--size {other.width}x{other.height} --frames {other.frames}"
+            fix = [f"mdctl new {run.project}-small CLIPS... {size}    takes {peak / 1e9:.1f} GB"]
+            break
+    if precision == "fp32":
+        fix.append(f"mdctl train {run.project} --precision bf16 --fresh    takes half for the base model")
+    return NoSpace(
+        f"not enough GPU memory to train '{run.project}' at {shape.width}x{shape.height}, {shape.frames} frames.",
+        why=f"needs about {needed / 1e9:.1f} GB with everything computed again; {budget / 1e9:.1f} GB may be used.",
+        saved="nothing was loaded.",
+        fix=[*fix, "mdctl help vram    what takes less"],
+        code="MD-VRAM",
+    )
+
+
+# --- While it runs.
+
+
+def steps(
+    run: Run,
+    backbone: "Backbone",
+    state: "TrainState",
+    samples: "Samples",
+    settings: TrainSettings,
+    fit: Fit,
+    device: Any,
+) -> "Iterator[TrainStep]":
+    """The steps of a training; where memory runs out the same step again, with more computed twice, which is told."""
+    from mdctl.motion import device as machine
+    from mdctl.motion import training
+    from mdctl.motion.recompute import LEVELS
+
+    began = state.number
+    while True:
+        try:
+            for step in training.train(backbone, state, samples, settings):
+                if step.number == began + 1 and fit.predicted is not None:
+                    _compare(run, fit, machine.memory_gb(device))
+                yield step
+        except machine.OutOfMemory:
+            if fit.level == LEVELS[-1]:
+                raise
+            lower = LEVELS[LEVELS.index(fit.level) + 1]
+        else:
+            return
+        machine.empty(device)
+        backbone.recompute(lower)
+        why = f"memory ran out in step {state.number + 1}"
+        face().event(run.note("changed", **{"what": "recompute", "from": fit.level, "to": lower, "why": why}))
+        face().warn(f"{why}: from here on {WORDS[lower]}; nothing was lost.")
+        fit.level = lower
+
+
+def _compare(run: Run, fit: Fit, measured_gb: float) -> None:
+    predicted = (fit.predicted or 0) / 1e9
+    note = run.note("prepare", what="memory", predicted_gb=round(predicted, 2), measured_gb=round(measured_gb, 2))
+    face().event(note)
+    paces.note(fit.key, peak_gb=measured_gb)
+    if measured_gb > 1.15 * predicted:
+        face().say(f"the first step took {measured_gb:.1f} GB, planned were {predicted:.1f}; noted for the next plan.")
+
+
+def remember(fit: Fit, paced: Sequence[float]) -> None:
+    """Keep the pace of a training for later estimates; of a short one it says nothing."""
+    if len(paced) >= 5:
+        paces.note(fit.key, s_per_step=statistics.median(paced))

@@ -1,0 +1,134 @@
+"""Pieces of a network whose backward pass is written by hand, because it can keep less than torch would."""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+
+def low_rank(x: Tensor, a: Tensor, b: Tensor, scale: float, dropout: float = 0.0, last_of: int | None = None) -> Tensor:
+    """What an adapter adds to a layer, `scale · B·A·dropout(x)`, in the number format of `x`; x is … k, A r k, B d r.
+
+    With `last_of` n the adapter learns from the last of every n entries along the first axis alone, as if it were
+    frozen for the others. What is kept for backward is the input itself, which several layers share, and the rank-wide
+    product; of an adapter that does not learn, neither.
+    """
+    answer: Tensor = _LowRank.apply(x, a, b, scale, dropout, last_of)  # type: ignore[no-untyped-call]
+    return answer
+
+
+class _LowRank(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, scale: float, dropout: float, last_of: int | None) -> Tensor:
+        low_a, low_b = a.to(x.dtype), b.to(x.dtype)
+        kept, factor = _chance(x, dropout)
+        inner = functional.linear(_drop(x, kept, factor), low_a)
+        learns = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
+        ctx.scale, ctx.factor, ctx.last_of, ctx.dtype = scale, factor, last_of, a.dtype
+        seen, product = (_last(x, last_of), _last(inner, last_of)) if learns else (None, None)
+        if seen is not None and last_of is not None:
+            seen = seen.clone()  # a view would keep all of it alive
+        ctx.save_for_backward(low_a, low_b, kept, seen, product)
+        answer = functional.linear(inner, low_b)
+        return answer if scale == 1 else answer * scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, kept, x, inner = ctx.saved_tensors
+        grad = grad if ctx.scale == 1 else grad * ctx.scale
+        grad_inner = grad @ b
+        grad_x = grad_inner @ a if ctx.needs_input_grad[0] else None
+        if grad_x is not None and kept is not None:
+            grad_x.mul_(kept).mul_(ctx.factor)
+        grad_a = grad_b = None
+        if x is not None:
+            seen = None if kept is None else _last(kept, ctx.last_of)
+            grad_a = _outer(_last(grad_inner, ctx.last_of), _drop(x, seen, ctx.factor), ctx.dtype)
+            grad_b = _outer(_last(grad, ctx.last_of), inner, ctx.dtype)
+        return grad_x, grad_a, grad_b, None, None, None
+
+
+def _chance(x: Tensor, dropout: float) -> tuple[Tensor | None, float]:
+    """Which entries stay, and by how much they grow: a quarter of the bytes of the product that torch would keep."""
+    if not dropout:
+        return None, 1.0
+    return torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - dropout), _growth(dropout, x.dtype)
+
+
+@cache
+def _growth(dropout: float, dtype: torch.dtype) -> float:
+    # In single precision divided as torch does it on a CPU, for the same last bits there.
+    return torch.ones((), dtype=dtype).div_(1 - dropout).item() if dtype == torch.float32 else 1 / (1 - dropout)
+
+
+def _drop(x: Tensor, kept: Tensor | None, factor: float) -> Tensor:
+    return x if kept is None else (x * kept).mul_(factor)
+
+
+def _last(x: Tensor, of: int | None) -> Tensor:
+    return x if of is None else x.unflatten(0, (-1, of))[:, -1]
+
+
+def _outer(grad: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
+    grad, x = grad.flatten(0, -2), x.flatten(0, -2)
+    if grad.dtype == dtype:
+        return (x.T @ grad).T  # in the order of autograd, for the same last bits
+    return (grad.T @ x).to(dtype)  # the weights are kept in float32, and so are their gradients
+
+
+def norm_silu(x: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """A frozen group norm and SiLU after it; the normed values are computed again in backward instead of kept."""
+    answer: Tensor = _NormSilu.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps)  # type: ignore[no-untyped-call]
+    return answer
+
+
+class _NormSilu(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
+        ctx.shape = (x.shape[0], x.shape[1], x[0, 0].numel(), groups)
+        normed, mean, deviation = torch.ops.aten.native_group_norm(x.contiguous(), weight, bias, *ctx.shape, eps)
+        ctx.eps = eps
+        ctx.save_for_backward(x, weight, bias, mean, deviation)
+        return functional.silu(normed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, mean, deviation = ctx.saved_tensors
+        x = x.contiguous()
+        normed = torch.ops.aten.native_group_norm(x, weight, bias, *ctx.shape, ctx.eps)[0]
+        grad = torch.ops.aten.silu_backward(grad, normed)
+        wanted = [True, False, False]
+        found = torch.ops.aten.native_group_norm_backward(grad, x, mean, deviation, weight, *ctx.shape, wanted)
+        return found[0], None, None, None, None
+
+
+def gated(x: Tensor) -> Tensor:
+    """GEGLU: the first half times GELU of the second; only the input is kept for backward."""
+    answer: Tensor = _Gated.apply(x)  # type: ignore[no-untyped-call]
+    return answer
+
+
+class _Gated(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        hidden, gate = x.chunk(2, -1)
+        return hidden * functional.gelu(gate)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        hidden, gate = x.chunk(2, -1)
+        found = torch.empty_like(x)
+        grad_hidden, grad_gate = found.chunk(2, -1)
+        torch.mul(grad, functional.gelu(gate), out=grad_hidden)
+        torch.mul(grad, hidden, out=grad_gate)
+        grad_gate.copy_(torch.ops.aten.gelu_backward(grad_gate, gate))
+        return found
