@@ -10,7 +10,7 @@ CODES = {
     "MD-CHILD": "A program that mdctl started could not be started, took too long or said too much, and was ended.",
     "MD-CLIP": "A file is no video or picture that mdctl reads: what it is, or what is wrong with it, stands "
     "beside it.",
-    "MD-CLIP-CHANGED": "The copy of a clip is not what it was when the project was made. Copy the original to its "
+    "MD-CLIP-CHANGED": "A clip, or the copy of one, is not what it was when the project was made. Copy the original to its "
     "place, or make a project of the clip as it is now.",
     "MD-CLIP-NOTFOUND": "No file has this name or fits this pattern. Patterns are for clips only; look at the folder.",
     "MD-COMPUTER": "This computer lacks something: a program, a device, a right to write. mdctl doctor tries it "
@@ -52,6 +52,8 @@ CODES = {
     "of the official implementation are read apart with mdctl import --convert.",
     "MD-PLAYLIST": "The file is a text that would make ffmpeg open other files or addresses, whatever it is "
     "called. It was refused before ffmpeg saw it.",
+    "MD-PREVIEW": "A preview could not be drawn. The training went on without it; after the second time there are no "
+    "more previews in it.",
     "MD-PROMPT": "The prompt is empty, or only blanks.",
     "MD-REFUSED": "Something is unsafe or damaged and was not used.",
     "MD-REPLACED": "What is pulled takes the place of a copy that is here already, which is deleted once the new "

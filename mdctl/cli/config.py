@@ -151,6 +151,7 @@ def edit() -> int:
         face().warn(f"the editor ended with {status}.")
     config.read()
     face().done(f"{file} can be used as it is.")
+    face().result([str(file)] if face().manners.quiet or face().manners.json else [], {})
     return 0
 
 

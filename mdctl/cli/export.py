@@ -80,7 +80,7 @@ def packed(project: Project, run: Run, save: Save, with_clips: bool) -> Archive:
         "clips": trained["clips"],
         "train": {key: value for key, value in trained["train"].items() if key in TRAINED},
         "clip": [
-            {key: clip[key] for key in ("sha256", "caption", "trim", "picture") if key in clip}
+            {key: clip[key] for key in ("sha256", "caption", "trim", "crop", "picture") if key in clip}
             for clip in trained["clip"]
         ],
     }

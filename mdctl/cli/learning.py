@@ -247,9 +247,7 @@ def _learn(
     return [*recent]
 
 
-def _keep(
-    run: Run, state: "TrainState", settings: TrainSettings, view: TrainView, *, milestone: bool = False
-) -> None:
+def _keep(run: Run, state: "TrainState", settings: TrainSettings, view: TrainView, *, milestone: bool = False) -> None:
     began = time.monotonic()
     files = state.files(run.settings["model"]["fingerprint"], settings.objective)
     save = run.keep(state.number, files, state.record(), milestone=milestone)

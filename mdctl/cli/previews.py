@@ -109,7 +109,7 @@ class Previews:
             machine.empty(self._studio.backbone.device)  # of what a drawing that broke off has left there
             why = getattr(fault, "what", "") or f"{type(fault).__name__}: {next(iter(str(fault).splitlines()), '')}"
             off = "; there will be no more of them" if self._failed >= PATIENCE else ""
-            self._run.note("warning", code="MD-PREVIEW", text=why)
+            face().event(self._run.note("warning", code="MD-PREVIEW", text=why))
             view.remark(f"the preview of step {save.step} failed ({why}){off}")
 
     @property

@@ -165,6 +165,11 @@ def _clip(clip: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "trim" in clip:
         kept["trim"] = [float(second) for second in clip["trim"]][:2]
+    if "crop" in clip:
+        left, top, width, height = (int(edge) for edge in clip["crop"])
+        if min(left, top) < 0 or min(width, height) < 1:
+            raise ValueError("a crop that cannot be")
+        kept["crop"] = [left, top, width, height]
     if clip.get("picture") is True:
         kept["picture"] = True
     return kept
@@ -181,6 +186,7 @@ def _clip_records(found: Archive, clips: list[dict[str, Any]]) -> list[ClipRecor
             source="",
             caption=clip["caption"],
             trim=(clip["trim"][0], clip["trim"][1]) if "trim" in clip else None,
+            crop=(crop[0], crop[1], crop[2], crop[3]) if (crop := clip.get("crop")) else None,
             size_bytes=len(found.files[f"clips/{here[clip['sha256'][:12]]}"]),
             width=0,
             height=0,

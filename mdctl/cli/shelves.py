@@ -249,6 +249,7 @@ def _small(project: Project, clip: ClipRecord) -> bytes:
     """A clip as a small file that every browser plays; from the cache where it is there."""
     shape = _shape(project, clip)
     trim = "-".join(f"{edge:g}" for edge in clip.trim or ())
+    trim += "".join(f"+{edge}" for edge in clip.crop or ())
     about = f"{clip.sha256[:32]}_{shape.frames}x{shape.width}x{shape.height}@{shape.fps:g}{'_' * bool(trim)}{trim}"
     cached = locations.cache() / "references" / f"{about}.{'png' if clip.picture else 'mp4'}"
     with suppress(OSError):
@@ -275,7 +276,7 @@ def _cut(path: Path, clip: ClipRecord, shape: Shape) -> "Frames":
     found = media.look(path, trim=clip.trim, **wanted)
     if found.status == "left_out":
         return media.spread(path, shape.frames, (shape.width, shape.height))[0]
-    return media.cut(path, start_s=found.start_s, **wanted)
+    return media.cut(path, start_s=found.start_s, crop=clip.crop, **wanted)
 
 
 def _shape(project: Project, clip: ClipRecord) -> Shape:

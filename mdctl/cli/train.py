@@ -210,16 +210,7 @@ def resolved(project: Project, flags: Mapping[str, Any], template: str | None, m
         "clips": to_table(clips),
         # What `auto` means is settled once the device is known.
         "train": {key: value for key, value in to_table(settings).items() if value != "auto"},
-        "clip": [
-            {
-                "sha256": clip.sha256,
-                "name": clip.name,
-                "caption": clip.caption or project.record.caption,
-                **({"trim": list(clip.trim)} if clip.trim else {}),
-                **({"picture": True} if clip.picture else {}),
-            }
-            for clip in project.clips
-        ],
+        "clip": [clip.frozen(project.record.caption) for clip in project.clips],
     }
 
 

@@ -148,7 +148,8 @@ def _clips(project: Project) -> Iterator[Seen]:
     with suppress(MdctlError):
         known = {clip.file: clip for clip in project.clips}
     for file in dict.fromkeys([*known, *sorted(path.name for path in folder.glob("*") if _COPY.fullmatch(path.name))]):
-        path, clip = folder / file, known.get(file)
+        clip = known.get(file)
+        path = project.path_of(clip) if clip else folder / file
         fix = f"copy the original to that place again: {clip.source or clip.name}" if clip else ""
         try:
             right = media.digest(path).startswith(clip.sha256 if clip else path.stem)

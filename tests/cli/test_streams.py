@@ -94,7 +94,7 @@ LINES = {
     "config show": Line("golf", "rows", "names", "one"),
     "config get": Line("train.rank", "text", "text", "one", before="config set train.rank 4"),
     "config set": Line("train.rank 4", "nothing", "nothing"),
-    "config edit": Line("", "nothing", "nothing", "nothing"),
+    "config edit": Line("", "nothing", "paths"),
     "config path": Line("", "text", "text", "told"),
     "cache list": Line("", "rows", "names", "one"),
     "cache prune": Line("--all", "nothing", "nothing"),

@@ -89,7 +89,7 @@ def bench_speed(
     atomic.write(target, json.dumps(result, indent=1))
     _tell(result)
     face().done(f"Everything is in {target}")
-    face().result([json.dumps(result)] if tiny else [str(target)], result)
+    face().result([json.dumps(result)] if tiny and not face().manners.json else [str(target)], result)
     return 0
 
 
