@@ -10,7 +10,7 @@ CODES = {
     "MD-CHILD": "A program that mdctl started could not be started, took too long or said too much, and was ended.",
     "MD-CLIP": "A file is no video or picture that mdctl reads: what it is, or what is wrong with it, stands "
     "beside it.",
-    "MD-CLIP-CHANGED": "A clip, or the copy of one, is not what it was when the project was made. Copy the original to its "
+    "MD-CLIP-CHANGED": "A clip, or its copy, is not what it was when the project was made. Copy the original to its "
     "place, or make a project of the clip as it is now.",
     "MD-CLIP-NOTFOUND": "No file has this name or fits this pattern. Patterns are for clips only; look at the folder.",
     "MD-COMPUTER": "This computer lacks something: a program, a device, a right to write. mdctl doctor tries it "

@@ -13,7 +13,7 @@ from mdctl.cli import encoding, fitting
 from mdctl.cli.face import TrainView, face
 from mdctl.cli.signals import Request, polite
 from mdctl.cli.start import quoted
-from mdctl.errors import BadInput, MdctlError
+from mdctl.errors import BadInput, Diverged, MdctlError
 from mdctl.settings import TrainSettings, from_table
 from mdctl.workspace import weights
 from mdctl.workspace.project import Project
@@ -75,8 +75,15 @@ def follow(project: Project, run: Run, device_name: str, vram: str = "auto", pre
         assert settings.steps is not None
         with face().training(title, machine.describe(device), settings.steps) as view:
             try:
-                steps = fitting.steps(run, backbone, state, samples, settings, fit, device)
-                fitting.remember(fit, _learn(run, state, settings, steps, view, request, device, previews))
+                paces = None
+                while paces is None:
+                    steps = fitting.steps(run, backbone, state, samples, settings, fit, device)
+                    try:
+                        paces = _learn(run, state, settings, steps, view, request, device, previews)
+                    except Diverged:
+                        if not _gone_back(run, state, view):
+                            raise
+                fitting.remember(fit, paces)
             except MdctlError as fault:
                 fault.saved = fault.saved or _safe_so_far(run)
                 raise
@@ -245,6 +252,20 @@ def _learn(
     if saved != state.number or not run.saves():
         _keep(run, state, settings, view)
     return [*recent]
+
+
+def _gone_back(run: Run, state: "TrainState", view: TrainView) -> bool:
+    """After a breakdown: back to the last save and on from there with half the learning rate, once in a run."""
+    save = run.latest(resumable=True, report=lambda change: _report(run, change))
+    if save is None or state.rate < 1:
+        return False
+    broke_at = state.number
+    state.restore({name: save.read(name) for name in save.files}, save.state, str(save.folder))
+    state.slow_down(0.5)
+    why = f"gradients were not finite up to step {broke_at}"
+    face().event(run.note("changed", **{"what": "learning rate", "from": 1.0, "to": 0.5, "why": why}))
+    view.remark(f"{why}: back to step {save.step}, and on from there with half the learning rate")
+    return True
 
 
 def _keep(run: Run, state: "TrainState", settings: TrainSettings, view: TrainView, *, milestone: bool = False) -> None:

@@ -8,6 +8,7 @@ import functools
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
@@ -126,7 +127,7 @@ def decode(
     stream = _open(source, start_s, length_s)
     if source.interlaced:  # before the choice, as it needs the frames around
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
-    stream = stream.filter("select", "+".join(f"eq(n,{number})" for number in numbers))
+    stream = stream.filter("select", _any_of(numbers))
     channels = 4 if source.alpha else 3
     stream = _shape(stream, source, width, height).filter("format", "rgba" if source.alpha else "rgb24")
     size = len(numbers) * height * width * channels
@@ -239,6 +240,13 @@ def _turn(stream: Any, source: Source) -> Any:
     if source.rotation == 180:
         return stream.filter("hflip").filter("vflip")
     return stream.filter("transpose", {90: "clock", 270: "cclock"}[source.rotation]) if source.rotation else stream
+
+
+def _any_of(numbers: Sequence[int]) -> str:
+    """Whether a frame is one of these, for `select`; in groups, as ffmpeg adds no more than 100 terms in a row."""
+    terms = [f"eq(n,{number})" for number in numbers]
+    groups = ["+".join(terms[place : place + 50]) for place in range(0, len(terms), 50)]
+    return "+".join(f"({group})" for group in groups)
 
 
 def _shape(stream: Any, source: Source, width: int, height: int) -> Any:

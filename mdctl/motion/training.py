@@ -47,6 +47,9 @@ class TrainState:
     scale: LossScale | None = None
     """Only of a base in float16."""
 
+    rate: float = 1.0
+    """Share of the learning rate that is taken, less than 1 after a breakdown."""
+
     number: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     in_a_row: int = 0
@@ -71,6 +74,12 @@ class TrainState:
         self.verdicts.clear()
         return tuple(found)
 
+    def slow_down(self, rate: float) -> None:
+        """Go on with this share of the learning rate."""
+        for group in (group for optimizer in self.optimizers.values() for group in optimizer.param_groups):
+            group["lr"] *= rate / self.rate
+        self.rate = rate
+
     def files(self, base: str, objective: str) -> dict[str, bytes]:
         """One safetensors file for each adapter, and one for the optimizers."""
         found = {f"{name}.safetensors": self.adapters.file(name, base, objective) for name in self.adapters.names}
@@ -86,6 +95,7 @@ class TrainState:
         """The scalars that belong to the files."""
         self.settle()
         record: dict[str, object] = {"step": self.number, "skipped": dict(self.skipped)}
+        record |= {"rate": self.rate} if self.rate != 1 else {}
         return record | ({"loss_scale": [float(self.scale.value), int(self.scale.good)]} if self.scale else {})
 
     def restore(self, files: Mapping[str, bytes], record: Mapping[str, object], where: str) -> None:
@@ -109,6 +119,9 @@ class TrainState:
             optimizer.load_state_dict({"state": moments[name], "param_groups": groups})
         self.number, self.skipped = step, {str(name): int(count) for name, count in skipped.items()}
         self.verdicts.clear()
+        rate = record.get("rate", 1.0)
+        if isinstance(rate, float) and 0 < rate <= 1:
+            self.slow_down(rate)
         known = record.get("loss_scale")
         if self.scale and isinstance(known, list) and len(known) == 2:
             self.scale = LossScale.new(self.scale.value.device, float(known[0]), int(known[1]))

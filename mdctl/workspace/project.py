@@ -110,7 +110,7 @@ class Project:
                 continue
             folder, created = locations.projects() / called, datetime.now(UTC).strftime(_TIME)
             record = ProjectRecord(called, kind, caption, subject, model, created=created)
-            with locks.writer(folder, "import"), suppress(FileExistsError):  # somebody else may take the name just now
+            with suppress(Busy, FileExistsError), locks.writer(folder, "import"):  # somebody may take the name just now
                 with atomic.folder(folder) as stage:
                     record.write(stage)
                     records.write_clips(stage, clips)

@@ -211,7 +211,6 @@ def test_a_name_that_is_taken(golf: Project, packed: Path, take: Callable[..., A
     assert {project.name for project in Project.all() if project.fault is None} == {"golf", "golf-2", "golf-3"}
 
 
-@pytest.mark.xfail(strict=True, reason="two imports of one name at once: the second is told `Busy` and gets no number")
 @fault("F4")
 def test_a_name_that_is_being_taken(golf: Project, packed: Path, take: Callable[..., Any]) -> None:
     """While somebody imports `golf-2`, the next one becomes `golf-3`."""

@@ -163,13 +163,15 @@ def test_numbers_that_are_never_any(mdctl: Mdctl, fresh: Project, monkeypatch: p
     assert run.step >= 2
 
 
-@pytest.mark.xfail(strict=True, reason="no going back to the last good save with half the learning rate before exit 9")
 @fault("J2")
 def test_numbers_that_are_none_for_a_while(mdctl: Mdctl, fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, the last good save is gone back to, with half the learning rate, and that is said."""
     monkeypatch.setattr(training, "learn", poisoned(set(range(3, 8)), math.nan, training.learn))
     said = mdctl("train", "golf", "--steps", "12", *QUICK)
     assert said.code == 0, said.err
+    assert "back to step 6, and on from there with half the learning rate" in said.err
+    (run,) = fresh.runs()
+    assert (run.finished, run.saves()[-1].state["rate"]) == (True, 0.5)
 
 
 # --- Devices

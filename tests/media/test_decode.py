@@ -39,6 +39,14 @@ def test_missing_frames_are_counted(levels: Path) -> None:
     assert caught.value.why == "only 30 of 31 frames can be read"
 
 
+def test_more_frames_than_ffmpeg_adds_in_a_row(film: Film) -> None:
+    """A long window is cut like a short one."""
+    path = film("long.mp4", "-f", "lavfi", "-i", "testsrc2=s=64x36:r=30:d=5", "-c:v", "libx264", "-pix_fmt", "yuv420p")
+    long, short = (read(path, fps=30, num_frames=count, size=(64, 36)) for count in (120, 60))
+    assert (long[:60] == short).all()
+    assert (long[100] != long[101]).any()
+
+
 def test_a_picture_is_one_frame_however_many_are_asked(film: Film) -> None:
     """A still needs no rate, and is the same at any moment."""
     for name in ("one.png", "one.jpg", "one.webp"):
