@@ -7,7 +7,7 @@ import sys
 def run() -> None:
     """Run the command line of this process and leave with its exit code."""
     if sys.argv[1:2] == ["__complete"]:  # a shell asks what fits; it gets its answer before anything is imported
-        from mdctl.cli import completion
+        from mdctl.cli.system import completion
 
         sys.exit(completion.answer(sys.argv[2:]))
     # Threads of torch that wait for work must not keep a core busy; it reads this when it is loaded.

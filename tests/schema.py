@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-SCHEMA: dict[str, Any] = json.loads(files("mdctl.cli").joinpath("events.schema.json").read_text("utf-8"))
+SCHEMA: dict[str, Any] = json.loads(files("mdctl.cli.system").joinpath("events.schema.json").read_text("utf-8"))
 EVENTS: list[str] = SCHEMA["properties"]["event"]["enum"]
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),

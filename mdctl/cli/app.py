@@ -11,33 +11,14 @@ import typer
 from typer.core import TyperGroup
 
 from mdctl import __version__
-from mdctl.cli import (
-    bench,
-    cache,
-    clips,
-    config,
-    demo,
-    doctor,
-    gallery,
-    generate,
-    grid,
-    keep,
-    log,
-    look,
-    mix,
-    opening,
-    share,
-    shells,
-    signals,
-    start,
-    streams,
-    system,
-    topics,
-    train,
-    verify,
-)
+from mdctl.cli import bench, signals, streams
+from mdctl.cli.create import demo, generate, grid, mix, start, train
 from mdctl.cli.face import EPILOG, FLAGS, Face, Manners, draws, face, put, take_manners, wear
+from mdctl.cli.keep import clips, projects, verify
 from mdctl.cli.lines import Json, Lines, Quiet
+from mdctl.cli.share import archives
+from mdctl.cli.system import cache, config, doctor, models, shells, topics
+from mdctl.cli.view import gallery, log, look, opening
 from mdctl.errors import MdctlError, NoSpace, NotReady, UsageFault, nearest
 from mdctl.text import safe
 
@@ -76,10 +57,10 @@ log.mount(app)
 opening.mount(app)
 gallery.mount(app)
 clips.mount(app)
-keep.mount(app)
+projects.mount(app)
 verify.mount(app)
-share.mount(app)
-system.mount(app)
+archives.mount(app)
+models.mount(app)
 config.mount(app)
 cache.mount(app)
 shells.mount(app)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from stage import QUICK, SMALL, Mdctl, tree
 
-from mdctl.cli import encoding, sheet
+from mdctl.cli.create import encoding
+from mdctl.cli.keep import sheet
 from mdctl.media import ffmpeg
 from mdctl.media.frames import Frames
 from mdctl.settings import Shape

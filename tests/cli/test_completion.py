@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from stage import Mdctl, Play
 
-from mdctl.cli import completion, completion_table, shells
+from mdctl.cli.system import completion, completion_table, shells
 from mdctl.workspace import locations
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="shells of POSIX")
@@ -42,7 +42,7 @@ def names(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_table_is_what_the_program_is() -> None:
-    """When this fails: python -m mdctl.cli.completion_table > mdctl/cli/completion.json."""
+    """When this fails: python -m mdctl.cli.system.completion_table > mdctl/cli/system/completion.json."""
     shipped = Path(completion.__file__).with_name("completion.json").read_text(encoding="utf-8")
     assert json.loads(shipped) == completion_table.table()
     assert shipped == completion_table.text()

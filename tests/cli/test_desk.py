@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from stage import QUICK, SMALL, Mdctl
 
-from mdctl.cli import encoding, sheet
+from mdctl.cli.create import encoding
+from mdctl.cli.keep import sheet
 from mdctl.errors import BadInput
 from mdctl.media import clips, ffmpeg
 from mdctl.media.frames import Frames

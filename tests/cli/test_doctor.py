@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from stage import Mdctl, tree
 
-from mdctl.cli import probes
-from mdctl.cli.doctor import nameless
-from mdctl.cli.probes import Finding
+from mdctl.cli.system import probes
+from mdctl.cli.system.doctor import nameless
+from mdctl.cli.system.probes import Finding
 from mdctl.errors import NotReady
 from mdctl.media import trial as video
 from mdctl.workspace import atomic, locations, locks, weights

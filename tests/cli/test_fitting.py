@@ -8,7 +8,7 @@ import pytest
 import torch
 from stage import QUICK, Mdctl
 
-from mdctl.cli import fitting
+from mdctl.cli.create import fitting
 from mdctl.errors import NoSpace
 from mdctl.motion import device as machine
 from mdctl.motion import training

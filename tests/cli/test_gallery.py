@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from stage import Mdctl
 
-from mdctl.cli import curves, gallery
+from mdctl.cli.view import curves, gallery
 from mdctl.media import ffmpeg
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from stage import SMALL, Mdctl, tree
 
-from mdctl.cli.desk import SUFFIX
+from mdctl.cli.create.desk import SUFFIX
 from mdctl.media import ffmpeg, kinds
 from mdctl.workspace.project import Project
 from mdctl.workspace.records import SUFFIXES

@@ -8,7 +8,7 @@ import pytest
 from stage import Mdctl
 
 from mdctl import child
-from mdctl.cli.opening import KINDS
+from mdctl.cli.view.opening import KINDS
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from stage import QUICK, Mdctl, sidecar
 
-from mdctl.cli import previews, rendering
+from mdctl.cli.create import previews, rendering
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 

@@ -210,7 +210,7 @@ def test_somebody_else_was_faster(server: HubServer, mdctl: Mdctl, monkeypatch: 
         download.settle(plan)
         return True
 
-    monkeypatch.setattr("mdctl.cli.pull._agreed", meanwhile)
+    monkeypatch.setattr("mdctl.cli.system.pull._agreed", meanwhile)
     said = mdctl("models", "pull", "modelscope")
     assert (said.code, "nothing to do" in said.err) == (0, True), said.err
     assert server.fetched.count(UNET) == 1

@@ -14,7 +14,7 @@ from schema import checked
 from stage import Mdctl, Said
 
 from mdctl.cli import app
-from mdctl.cli.learning import End
+from mdctl.cli.create.learning import End
 from mdctl.workspace import hub
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
@@ -158,7 +158,7 @@ def test_stdout_is_the_result(
     """Piped there are paths, rows or what was asked for; no progress, no hints, no warnings, no colour; JSON parses."""
     line = LINES[name]
     if name == "demo":  # the whole of it takes minutes
-        monkeypatch.setattr("mdctl.cli.train.follow", paused)
+        monkeypatch.setattr("mdctl.cli.create.train.follow", paused)
     before = tmp_path / "before"
     shutil.copytree(tmp_path, before, ignore=lambda *_: ["before"])
     for manner, kind in (("", line.plain), ("-q", line.quiet), ("--json", line.json)):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from stage import Mdctl
 
-from mdctl.cli import system
+from mdctl.cli.system import models
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 
@@ -177,7 +177,7 @@ def test_a_home_that_cannot_be_written(mdctl: Mdctl, films: Path, tmp_path: Path
 
 def test_a_fault_of_mdctl_itself(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """It ends in a sentence; the traceback lies in a log, and is shown on demand."""
-    monkeypatch.setattr(system, "CARDS", None)
+    monkeypatch.setattr(models, "CARDS", None)
     said = mdctl("models", "list")
     assert said.code == 1
     assert "Traceback" not in said.err

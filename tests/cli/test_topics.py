@@ -11,7 +11,7 @@ from stage import Mdctl
 import mdctl as package
 from mdctl import errors
 from mdctl.cli import app
-from mdctl.cli.codes import CODES
+from mdctl.cli.system.codes import CODES
 from mdctl.workspace import config
 
 

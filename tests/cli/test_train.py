@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from stage import QUICK, Mdctl
 
-from mdctl.cli.learning import End
+from mdctl.cli.create.learning import End
 from mdctl.workspace import presets
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
@@ -252,7 +252,7 @@ def test_a_demo_of_another_seed(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch) -
     def follow(project: Project, run: Run, *_: object) -> End:
         return End("paused", run.keep(1, {}, {}), exit_code=130)
 
-    monkeypatch.setattr("mdctl.cli.train.follow", follow)
+    monkeypatch.setattr("mdctl.cli.create.train.follow", follow)
     for seed, fresh in (("0", False), ("1", True), ("1", False)):
         said = mdctl("demo", "--seed", seed)
         assert said.code == 130, said.err

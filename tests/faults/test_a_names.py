@@ -19,7 +19,7 @@ from mdctl.media.kinds import Unusable
 from mdctl.workspace.project import Project
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs file names of POSIX")
-CHECKS = ("mdctl.workspace.names.check_name", "mdctl.workspace.project.check_name", "mdctl.cli.start.check_name")
+CHECKS = ("mdctl.workspace.names.check_name", "mdctl.workspace.project.check_name", "mdctl.cli.create.start.check_name")
 NAMES = ("../../etc", "{}/abs/x", "a/b", "..", ".hidden", "-rf", "", "x" * 300, "a\0b", "two\nlines")
 DEVICES = ("con", "nul", "aux", "com1", "lpt\N{SUPERSCRIPT ONE}", "golf.", "golf ", "CON", "prn")
 
@@ -150,7 +150,9 @@ def test_bytes_that_are_no_text_are_shown_and_found_again(
     assert [record["name"] for record in told if record["event"] == "clip"] == names
 
 
-@fault("A6", guard="mdctl.cli.start.chosen", without=lambda patterns, trim: ([Path(one) for one in patterns], None))
+@fault(
+    "A6", guard="mdctl.cli.create.start.chosen", without=lambda patterns, trim: ([Path(one) for one in patterns], None)
+)
 def test_patterns_are_of_clips_alone(
     mdctl: Mdctl, golf: Project, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +175,7 @@ def test_windows_expands_no_prompt(mdctl: Mdctl, golf: Project) -> None:
     assert sidecar(said.lines[0])["prompt"] == "%PATH% ~ *"
 
 
-@fault("A7", guard="mdctl.cli.start.MANY", without=10**9)
+@fault("A7", guard="mdctl.cli.create.start.MANY", without=10**9)
 @pytest.mark.parametrize(("number", "what", "code", "words"), [
     (0, "*.avi", 3, "no file matches"), (0, ".", 4, "is a folder"), (201, "*.mp4", 2, "--yes"),
 ])  # fmt: skip

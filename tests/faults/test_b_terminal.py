@@ -226,7 +226,7 @@ def test_screens_of_every_width(
 
 
 @pytest.mark.usefixtures("terminal")
-@fault("B7", guard="mdctl.cli.learning.polite", without=open_door)
+@fault("B7", guard="mdctl.cli.create.learning.polite", without=open_door)
 def test_ctrl_c_on_a_terminal(play: Play, fresh: Project) -> None:
     """The panel is shown, Ctrl-C is answered, and the cursor is there again (B7, N10)."""
     played = play(*LINE, terminal=True)

@@ -111,7 +111,7 @@ def test_a_disk_that_drops_while_a_clip_is_copied(
     assert not list(home.iterdir())
 
 
-@fault("C14", guard="mdctl.cli.generate.videos.read_prompt", without=as_given)
+@fault("C14", guard="mdctl.cli.create.generate.videos.read_prompt", without=as_given)
 @pytest.mark.parametrize("prompt", ["", "   ", "\n\t"])
 def test_a_prompt_that_says_nothing(mdctl: Mdctl, golf: Project, prompt: str) -> None:
     """It is refused before anything is loaded."""
@@ -119,7 +119,7 @@ def test_a_prompt_that_says_nothing(mdctl: Mdctl, golf: Project, prompt: str) ->
     assert (said.code, "the prompt is empty" in said.err) == (4, True)
 
 
-@fault("C14", guard="mdctl.cli.videos.tell_unread", without=nothing)
+@fault("C14", guard="mdctl.cli.create.videos.tell_unread", without=nothing)
 def test_a_prompt_that_says_too_much(mdctl: Mdctl, golf: Project) -> None:
     """Words beyond what the model reads are named; all of it is kept, emoji and line breaks too."""
     prompt = "a red square \N{MONKEY}\n" + "on " * 5000 + "mars"
@@ -152,13 +152,13 @@ def test_long_and_short_clips_together(mdctl: Mdctl, film: Film, tmp_path: Path)
     assert (said.code, "3.mp4: too short: 3 of 4 frames" in said.err) == (11, True)
     said = mdctl("train", "golf", "--model", "starter", "--steps", "1", *QUICK, "-q")
     assert said.code == 0, said.err
-    from mdctl.cli import encoding
+    from mdctl.cli.create import encoding
 
     (run,) = Project.open("golf").runs()
     assert [len(encoding.frames(run, number)) for number in range(2)] == [4, 4]
 
 
-@fault("C16", guard="mdctl.cli.encoding.intact", without=lambda project, clip: project.path_of(clip))
+@fault("C16", guard="mdctl.cli.create.encoding.intact", without=lambda project, clip: project.path_of(clip))
 @pytest.mark.parametrize(("how", "code", "words"), [("gone", 3, "is gone"), ("edited", 4, "is not what it was")])
 def test_a_clip_that_is_gone_or_edited(
     mdctl: Mdctl, golf: Project, run: Run, how: str, code: int, words: str, unchanged: Hold
@@ -189,7 +189,7 @@ def test_the_original_may_go(mdctl: Mdctl, films: Path, tmp_path: Path) -> None:
     assert before.items() <= tree(Project.open("golf").folder).items()
 
 
-@fault("C16", guard="mdctl.cli.encoding.intact", without=lambda project, clip: project.path_of(clip))
+@fault("C16", guard="mdctl.cli.create.encoding.intact", without=lambda project, clip: project.path_of(clip))
 @pytest.mark.parametrize("how", ["gone", "edited"])
 def test_a_linked_clip_that_is_gone_or_edited(mdctl: Mdctl, films: Path, model: Path, tmp_path: Path, how: str) -> None:
     """It is named, with what to do; what was learned before stays, and with the original back all is well."""

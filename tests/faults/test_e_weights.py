@@ -158,7 +158,7 @@ def test_a_file_that_says_nothing(
     assert said.code == 10, said.err
 
 
-@fault("E4", guard=("mdctl.cli.foreign.safe", "mdctl.cli.face.safe"), without=as_given)
+@fault("E4", guard=("mdctl.cli.share.foreign.safe", "mdctl.cli.face.safe"), without=as_given)
 def test_what_a_file_says_of_itself(lora: dict[str, Tensor], take: Callable[..., Any]) -> None:
     """Markup, sequences, HTML and a megabyte of text are shown harmless and cut."""
     said = take(lora, {"ss_sd_model_name": "[red]<b>\x1b[2J\x1b]0;x\x07 " + "y" * 1_000_000}, "--name", "x")

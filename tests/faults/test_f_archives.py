@@ -222,7 +222,7 @@ def test_a_name_that_is_being_taken(golf: Project, packed: Path, take: Callable[
 # --- What goes along
 
 
-@fault("F5", guard="mdctl.cli.share.TRAINED", without=Everything())
+@fault("F5", guard="mdctl.cli.share.archives.TRAINED", without=Everything())
 def test_settings_of_somebody_else(packed: Path, take: Callable[..., Any]) -> None:
     """Only what says how it was learned is taken; the rest is listed; another repository or path has no effect."""
     shutil.rmtree(locations.home())
@@ -238,7 +238,7 @@ def test_settings_of_somebody_else(packed: Path, take: Callable[..., Any]) -> No
     assert not [word for word in ("/etc", "evil") if word in kept]
 
 
-@fault("F6", guard="mdctl.cli.export.TRAINED", without=Everything())
+@fault("F6", guard="mdctl.cli.share.export.TRAINED", without=Everything())
 def test_there_and_back_is_the_same(
     mdctl: Mdctl, golf: Project, take: Callable[..., Any], films: Path, tmp_path: Path
 ) -> None:

@@ -107,7 +107,7 @@ def _killed(play: Play, project: Project, mdctl: Mdctl, folder: Path, times: int
 # --- Something else than before
 
 
-@fault("H8", guard="mdctl.cli.previews.PATIENCE", without=10**9)
+@fault("H8", guard="mdctl.cli.create.previews.PATIENCE", without=10**9)
 def test_a_preview_that_fails(mdctl: Mdctl, fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said, after two of them there are no more, and the training ends well."""
     tries = []
@@ -125,7 +125,7 @@ def test_a_preview_that_fails(mdctl: Mdctl, fresh: Project, monkeypatch: pytest.
     assert len(tries) == 2
 
 
-@fault("H9", guard="mdctl.cli.train._differences", without=lambda *_: [])
+@fault("H9", guard="mdctl.cli.create.train._differences", without=lambda *_: [])
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

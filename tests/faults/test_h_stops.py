@@ -52,7 +52,7 @@ def test_killed_in_the_midst(
     assert len(fresh.runs()) == 1
 
 
-@fault("H4", "H5", guard="mdctl.cli.learning.polite", without=open_door)
+@fault("H4", "H5", guard="mdctl.cli.create.learning.polite", without=open_door)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_asked_to_stop(
     mdctl: Mdctl, play: Play, fresh: Project, straight: dict[str, str], number: signal.Signals
@@ -112,7 +112,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-@fault("H5", guard="mdctl.cli.learning.polite", without=open_door)
+@fault("H5", guard="mdctl.cli.create.learning.polite", without=open_door)
 @pytest.mark.usefixtures("wide")
 def test_the_terminal_goes_away(play: Play, fresh: Project) -> None:
     """When its window is closed, a training saves and ends, although nobody can be told (H5)."""

@@ -46,7 +46,7 @@ def _once(run: Any, backbone: Any, state: Any, samples: Any, settings: Any, fit:
 # --- Memory
 
 
-@fault("J1", "J5", guard="mdctl.cli.learning.fitting.steps", without=_once)
+@fault("J1", "J5", guard="mdctl.cli.create.learning.fitting.steps", without=_once)
 @pytest.mark.parametrize("at", [1, 3], ids=["step-1", "step-3"])
 def test_memory_that_runs_out_in_a_step(mdctl: Mdctl, fresh: Project, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """The step is taken again with more computed twice, that is said and noted, and nothing else comes of it."""
@@ -213,10 +213,10 @@ def test_two_halves_are_the_whole(mdctl: Mdctl, fresh: Project) -> None:
     assert learned(fresh) == whole
 
 
-@fault("J6", guard="mdctl.cli.learning.statistics.median", without=lambda values: sum(values) / len(values))
+@fault("J6", guard="mdctl.cli.create.learning.statistics.median", without=lambda values: sum(values) / len(values))
 def test_a_computer_that_slept(mdctl: Mdctl, fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """One step that took three hours does not spoil what is said of the time that is left, and stops nothing."""
-    from mdctl.cli import learning
+    from mdctl.cli.create import learning
 
     class Clock:
         slept = 0.0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdctl.cli.start import quoted
+from mdctl.cli.create.start import quoted
 from mdctl.errors import NotFound, UsageFault, nearest
 from mdctl.text import slug
 from mdctl.workspace import locations

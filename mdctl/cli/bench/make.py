@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdctl.cli import learning, rendering, start, train, voices
 from mdctl.cli.choose import layers, resolve
+from mdctl.cli.create import learning, rendering, start, train, voices
+from mdctl.cli.create.videos import discard, settled
 from mdctl.cli.face import face
 from mdctl.cli.signals import Stopped
-from mdctl.cli.videos import discard, settled
 from mdctl.errors import BadInput, MdctlError
 from mdctl.settings import ClipSettings, SampleSettings, to_table
 from mdctl.strength import Strength

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mdctl.cli import options, start
+from mdctl.cli import options
 from mdctl.cli.bench import make, table
 from mdctl.cli.bench import pairs as page
 from mdctl.cli.bench.asked import MANIFEST, folder_of, methods_of, seeded, units_of
@@ -14,6 +14,7 @@ from mdctl.cli.bench.court import Court
 from mdctl.cli.bench.judges import AllowMissing, Compat, Judges, assembled, known_kinds
 from mdctl.cli.bench.make import Plan
 from mdctl.cli.choose import layers, resolve
+from mdctl.cli.create import start
 from mdctl.cli.face import face
 from mdctl.cli.signals import Stopped
 from mdctl.errors import NotFound, UsageFault

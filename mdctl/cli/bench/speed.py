@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mdctl.cli import options
+from mdctl.cli.create.learning import versions
 from mdctl.cli.face import face
-from mdctl.cli.learning import versions
 from mdctl.errors import MdctlError, NotReady, UsageFault
 from mdctl.workspace import atomic, locations
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdctl.cli.create.learning import versions
 from mdctl.cli.face import face
-from mdctl.cli.learning import versions
 from mdctl.errors import Partly
 from mdctl.text import safe
 from mdctl.workspace import atomic

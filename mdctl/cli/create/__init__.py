@@ -1,0 +1,1 @@
+"""From clips to videos: `new`, `train`, `gen`, `mix` and their kin."""

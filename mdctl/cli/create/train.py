@@ -1,0 +1,225 @@
+"""`train`: learn the motion of a project's clips, or go on where the last run stopped."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from mdctl.cli import options, streams
+from mdctl.cli.choose import layers, pairs, resolve
+from mdctl.cli.create import videos
+from mdctl.cli.create.learning import End, follow, tell
+from mdctl.cli.create.previews import Previews, suggested
+from mdctl.cli.create.start import shaped
+from mdctl.cli.face import EPILOG, face
+from mdctl.cli.keep.sheet import changes
+from mdctl.errors import BadInput, NotFound
+from mdctl.settings import ClipSettings, TrainSettings, from_table, to_table
+from mdctl.workspace import atomic, weights
+from mdctl.workspace.project import Project
+from mdctl.workspace.runs import Run
+
+LONG_CLIP = 16
+"""Frames beyond which one clip takes twice the steps, as in the official configuration."""
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command(epilog=EPILOG)(train)
+
+
+def train(
+    name: options.ProjectName,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimizer steps.", show_default="150 for one clip, 500 for several")
+    ] = None,
+    template: options.Template = None,
+    model: options.Model = None,
+    rank: Annotated[int | None, typer.Option(help="Width of the adapters.", show_default="32 or less")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.", show_default="5e-4")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.", show_default="0")] = None,
+    shared_spatial: Annotated[
+        bool | None, typer.Option("--shared-spatial", help="One adapter for the look of all clips.", show_default=False)
+    ] = None,
+    preview: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PROMPT", help="What previews show; may be given more than once.", show_default=False),
+    ] = None,
+    preview_every: Annotated[int | None, typer.Option(min=1, help="Steps between previews.", show_default="50")] = None,
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="Draw none while training.")] = False,
+    save_every: Annotated[int | None, typer.Option(help="Steps between saves.", show_default="25")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run from nothing; old runs stay.")] = False,
+    device: options.Device = "auto",
+    vram: options.Vram = "auto",
+    precision: options.Precision = None,
+    threads: options.Threads = None,
+    deterministic: Annotated[
+        bool | None, typer.Option("--deterministic", help="Repeatable to the bit on a GPU too.", show_default=False)
+    ] = None,
+    settings: options.Set = None,
+    dry_run: options.DryRun = False,
+) -> int:
+    """Learn the motion of a project's clips, or go on where the last run stopped.
+
+    \b
+    mdctl train golf
+    mdctl train golf --steps 300 --seed 7 --preview "a monkey playing golf"
+    mdctl train golf --fresh --lr 1e-4 --set beta=0.5
+    """
+    given = {
+        "steps": steps,
+        "rank": rank,
+        "learning_rate": lr,
+        "seed": seed,
+        "shared_spatial": shared_spatial,
+        "save_every": save_every,
+        "precision": precision,
+        "threads": threads,
+        "deterministic": deterministic,
+    }
+    flags = pairs(settings) | {key: value for key, value in given.items() if value is not None}
+    project = Project.open(name)
+    if not project.clips:
+        raise BadInput(
+            f"'{name}' came without its clips, so it cannot be trained here.",
+            fix=(f'mdctl gen {name} "..."', f"mdctl new {name}-2 CLIPS... for clips of your own"),
+        )
+    previews = Previews(project, [videos.read_prompt(prompt) for prompt in preview or ()], preview_every or 0)
+    if dry_run:
+        return _preview(project, flags, template, model, fresh)
+    shown = None if no_preview else previews
+    end = learn(project, flags, template, model, fresh=fresh, device=device, vram=vram, previews=shown)
+    record = {"project": name, "status": end.status, "step": end.save.step, "seconds": round(end.seconds, 1)}
+    try:
+        face().result([str(end.save.folder)], record)
+    except OSError:
+        if not end.exit_code:
+            raise
+        streams.mute_stdout()  # it has gone with its terminal, which is why the training was stopped
+    return end.exit_code
+
+
+def learn(
+    project: Project,
+    flags: Mapping[str, Any],
+    template: str | None,
+    model: str | None,
+    *,
+    fresh: bool,
+    device: str,
+    vram: str = "auto",
+    previews: Previews | None = None,
+) -> End:
+    """Train a project, or go on, or find that nothing is left to do; settings that are None in `flags` are open."""
+    with project.locked("train"):
+        last = _last_run(project, flags, template, model, fresh)
+        run = last or Run.create(project, resolved(project, flags, template, model))
+        if (steps := flags.get("steps") or 0) > run.steps:
+            if run.finished and not any(save.has_optimizer for save in run.saves()):
+                raise NotFound(
+                    f"run {run.id} of '{project.name}' cannot go on: it came without its optimizer.",
+                    saved=f"its save of step {run.step} is untouched.",
+                    fix=f"mdctl train {project.name} --fresh",
+                    code="MD-SAVE-LOST",
+                )
+            run.extend(steps)
+        if run.finished:
+            face().done(
+                f"'{project.name}' is trained already: {run.step} steps.",
+                [f'mdctl gen {project.name} "..."', f"mdctl train {project.name} --steps {run.step * 2}     to go on"],
+            )
+            return End("nothing_to_do", run.saves()[-1])
+        try:
+            end = follow(project, run, device, vram, previews)
+        except BaseException:
+            if not (last or run.begun):
+                atomic.remove(run.folder)  # it must not bind the next try
+            raise
+        tell(project, run, end)
+        if (step := suggested(run)) and step != end.save.step:
+            face().say(
+                f"By its previews the motion has come by step {step}:  mdctl pin {project.name} --checkpoint {step}"
+            )
+        return end
+
+
+# --- What is to be learned.
+
+
+def _last_run(
+    project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fresh: bool
+) -> Run | None:
+    """The run that goes on, None where a new one is to begin; `BadInput` where it was made with other settings."""
+    last = None if fresh else next(reversed(project.runs()), None)
+    if last is None:
+        return None
+    differing = _differences(project, last, flags, template, model)
+    if not differing:
+        return last
+    if not last.has_saves:
+        return None  # it never came to a save, so it binds nobody
+    raise BadInput(
+        f"run {last.id} of '{project.name}' was made with other settings.",
+        why="; ".join(differing),
+        saved=f"its saves up to step {last.step} are untouched.",
+        fix=(
+            f"mdctl train {project.name} --fresh ...",
+            "or go on as it was: "
+            + (f"mdctl clips list {project.name}" if changes(project, last) else f"mdctl train {project.name}"),
+        ),
+        code="MD-RUN-DIFFERS",
+    )
+
+
+def _differences(
+    project: Project, run: Run, flags: Mapping[str, Any], template: str | None, model: str | None
+) -> list[str]:
+    frozen = run.settings
+    asked = {key: value for key, value in flags.items() if value not in (None, "auto")}
+    from_table(TrainSettings, asked, "train")  # what no run can be is refused as such
+    differing = [
+        f"{key}: {frozen['train'].get(key)} in the run, {value} now"
+        for key, value in asked.items()
+        if frozen["train"].get(key) != value
+        and not (key == "steps" and (value > run.steps or run.finished))  # more of them are no other run
+    ]
+    if template and template != frozen.get("template"):
+        differing.append(f"template: {frozen.get('template', 'none')} in the run, {template} now")
+    if model and weights.fingerprint(weights.find(model)[1]) != frozen["model"]["fingerprint"]:
+        differing.append(f"model: {frozen['model']['name']} in the run, {model} now")
+    return [*differing, *(f"clips: {change}" for change in changes(project, run))]
+
+
+def resolved(project: Project, flags: Mapping[str, Any], template: str | None, model: str | None) -> dict[str, Any]:
+    """Every setting of a new run, resolved and ready to be frozen."""
+    card, folder = weights.find(model or project.record.model)
+    clips = shaped(resolve(ClipSettings, "clips", layers("clips", project, template, {})), card)
+    asked = resolve(TrainSettings, "train", layers("train", project, template, flags, card.name))
+    one, look = len(project.clips) == 1, project.record.kind == "appearance"
+    usual = (300 if one else 1000) if look else (300 if (clips.frames or 0) > LONG_CLIP else 150) if one else 500
+    settings = replace(
+        asked,
+        steps=asked.steps or usual,
+        weight_decay=asked.weight_decay if asked.weight_decay is not None else (1e-2 if one else 1e-4),
+        shared_spatial=asked.shared_spatial or look,
+    )
+    return {
+        "learns": project.record.kind,
+        "template": template or project.record.template,
+        "model": {"name": card.name, "folder": str(folder), "fingerprint": weights.fingerprint(folder)},
+        "clips": to_table(clips),
+        # What `auto` means is settled once the device is known.
+        "train": {key: value for key, value in to_table(settings).items() if value != "auto"},
+        "clip": [clip.frozen(project.record.caption) for clip in project.clips],
+    }
+
+
+def _preview(project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fresh: bool) -> int:
+    last = _last_run(project, flags, template, model, fresh)
+    frozen = dict(last.settings if last else resolved(project, flags, template, model))
+    frozen["train"] = {**frozen["train"], "steps": max(frozen["train"]["steps"], flags.get("steps") or 0)}
+    facts = [("run", f"{last.id}, {last.status}" if last else "a new one"), ("model", frozen["model"]["name"])]
+    facts += [(key, str(value)) for table in ("clips", "train") for key, value in frozen[table].items()]
+    face().sheet(facts, {**frozen, "resume_from": last.id if last else None})
+    return 0

@@ -1,0 +1,1 @@
+"""What was learned passed on, and taken in from others."""

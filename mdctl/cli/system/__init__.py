@@ -1,0 +1,1 @@
+"""What mdctl stands on: base models, presets, settings, caches, the computer, help and completion."""

@@ -1,0 +1,1 @@
+"""What there is, looked at: lists, logs, folders and the gallery."""
