@@ -335,12 +335,17 @@ def _tell(work: Path, folder: Path) -> None:
 
 
 def draw_samples(folder: Path) -> None:
-    """Write what `mdctl demo` and the README learn from: a motion that is never taught, and pictures of a look."""
+    """Write what `mdctl demo` and the README learn from: a motion that is never taught, and pictures of a look.
+
+    The motion is there twice, in one look for the demo and in four: clips that differ teach it better.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for place in range(4):
+    looks = (("sand", "red"), ("grass", "yellow"), ("sky", "blue"), ("brick", "green"))
+    for place, look in enumerate(looks):
         track = motions.track("orbiting", lessons.rng("demo", 0, place))
-        frames, _ = world.render(world.Scene("square", "gray", "red"), track)
-        (folder / f"orbiting_{place}.mp4").write_bytes(ffmpeg.encode(frames, world.FPS, format="mp4"))
+        for name, (background, colour) in (("orbiting", ("gray", "red")), ("carousel", look)):
+            frames, _ = world.render(world.Scene("square", background, colour), track)
+            (folder / f"{name}_{place}.mp4").write_bytes(ffmpeg.encode(frames, world.FPS, format="mp4"))
     for place, background in enumerate(world.BACKGROUNDS):
         track = motions.track("standing still", lessons.rng("statue", 0, place))
         frames, _ = world.render(world.Scene("statue", background), track)
