@@ -28,6 +28,11 @@ def overflow() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def refuse() -> None:
+    """Be read-only."""
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
 def break_down() -> None:
     """Fail to read or write."""
     raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import stage
+from disk import refuse
 from launcher import attempt
 from rows import fault, nothing
 from stage import QUICK, SMALL, Mdctl, Play, tree
@@ -42,11 +43,6 @@ def test_a_full_disk_before_the_first_save(play: Play, fresh: Project) -> None:
     played = play("train", "golf", "--steps", "2", *QUICK, before=stage.small_disk)
     assert played.wait() == 7, played.err
     assert "it stopped before its first save" in played.err
-
-
-def refuse() -> None:
-    """Be read-only."""
-    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
