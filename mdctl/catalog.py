@@ -24,6 +24,9 @@ class ModelCard:
     revision: str | None = None
     """Pinned commit; None records the one that is pulled."""
 
+    place: str = ""
+    """What an example ends with, for a model that flickers where a prompt names no place."""
+
 
 STARTER = ModelCard(
     name="starter",
@@ -36,6 +39,7 @@ STARTER = ModelCard(
     height=64,
     guidance=2.5,
     summary="small, trained by this project, inside the package; runs on any CPU",
+    place="on a grass background",
 )
 
 CARDS = {

@@ -16,7 +16,7 @@ class Seen:
 
     step: int
     learned: float
-    """Motion fidelity to the clips, mean over clips and prompts, in [-1, 1] (see `moving.motion_fidelity`)."""
+    """Agreement of optical flow with the clips, mean over clips and prompts, in [-1, 1] (see `Watch.learned`)."""
 
     leaked: float
     """How much nearer to the clips' colours and layout than the base model's video, whichever is more; 0 is not."""

@@ -5,6 +5,7 @@ Both need no weights. They compare with the clips, and with what the base model 
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from mdctl.measure import flow, looks, moving
@@ -18,18 +19,30 @@ class Watch:
     """The clips of a training, ready for videos to be compared with them."""
 
     def __init__(self, clips: Sequence[Frames]) -> None:
-        self._tracks = [flow.tracks(flow.flows(clip)) for clip in clips]
+        self._flows = [flow.flows(clip) for clip in clips]
         self._frames = np.concatenate(list(clips))
 
     def learned(self, frames: Frames) -> float:
-        """How alike this video moves, mean over the clips; 0 where nothing moves or can be followed."""
-        own, side = flow.tracks(flow.flows(frames)), min(frames.shape[1:3])
-        return float(np.mean([moving.motion_fidelity(own, other, side) or 0.0 for other in self._tracks]))
+        """How alike this video flows at the same places and times, mean over the clips; 0 for those that are static.
+
+        Points that follow the flow would tell more, but are lost in the videos of a training that has just begun.
+        """
+        own = flow.flows(_shaped(frames, self._flows[0].forward.shape[0] + 1, self._frames.shape[1:3]))
+        found = [moving.flow_similarity(own, other) for other in self._flows]
+        return float(np.mean([one["cos"] if one else 0.0 for one in found]))
 
     def leaked(self, frames: Frames, base: Frames) -> float:
         """How much more this video looks like the clips than `base`, made of the same prompt and noise, does."""
         colour = looks.leak_colour(frames, base, self._frames)
         return max(colour, looks.leak_layout(frames, base, self._frames))
+
+
+def _shaped(frames: Frames, num_frames: int, size: tuple[int, ...]) -> Frames:
+    """A video with as many frames as the clips have, of their height and width."""
+    picks = np.linspace(0, len(frames) - 1, num_frames).round().astype(int)
+    if frames.shape[1:3] == size:
+        return frames[picks]
+    return np.stack([cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames[picks]])
 
 
 def chart(base: float, seen: Sequence[Seen]) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdctl import __version__
+from mdctl.catalog import CARDS
 from mdctl.cli.create import encoding, fitting
 from mdctl.cli.create.start import quoted
 from mdctl.cli.face import TrainView, face
@@ -112,7 +113,7 @@ def tell(project: Project, run: Run, end: End) -> None:
     skipped = f" {end.skipped} updates were not finite and left out." if end.skipped else ""
     face().done(
         f"Trained '{project.name}' in {_long(end.seconds)}: {end.steps} steps, final save verified.{skipped}",
-        [f"mdctl gen {project.name} {quoted(example(project))}"],
+        [f"mdctl gen {project.name} {quoted(example(project, run.settings['model']['name']))}"],
     )
 
 
@@ -298,10 +299,11 @@ def _safe_so_far(run: Run) -> str:
     return f"the save of step {run.step} is good, and mdctl train {run.project} goes on from there."
 
 
-def example(project: Project) -> str:
-    """A prompt that shows what a project has learned: its caption with another subject."""
+def example(project: Project, model: str) -> str:
+    """A prompt that shows what a project has learned on a base model: its caption with another subject."""
     subject, caption = project.record.subject, project.record.caption
-    return caption.replace(subject, "a monkey", 1) if subject else f"{caption}"
+    place = CARDS[model].place if model in CARDS and " on " not in caption else ""
+    return " ".join(filter(None, (caption.replace(subject, "a monkey", 1) if subject else caption, place)))
 
 
 def _long(seconds: float) -> str:

@@ -82,7 +82,7 @@ class Previews:
         follows = settings.follow and run.settings.get("learns") == "motion"
         followed = encoding.inversion(run, settings.clip - 1, backbone, precision) if follows else None
         begun = run.settings.get("previews", {})
-        self.prompts = self.prompts or begun.get("prompts") or (example(self.project),)
+        self.prompts = self.prompts or begun.get("prompts") or (example(self.project, made_with["model"]["name"]),)
         self.every = self.every or begun.get("every") or EVERY
         run.settle("previews", {"prompts": [*self.prompts], "every": self.every})
         for prompt in self.prompts:
