@@ -11,16 +11,20 @@ import pytest
 from stage import Mdctl
 
 from mdctl.cli.bench.fidelity import _design
+from mdctl.cli.face import Manners, wear
+from mdctl.cli.lines import Lines
 from mdctl.measure import fidelity
 from mdctl.media import preview
 from mdctl.workspace import weights
 
+MOTIONS = ("orbiting", "zigzagging", "bouncing", "spiralling in", "swinging")
 LINE = ("bench", "fidelity", "--motions", "orbiting", "--only", "base", "--prompts", "2")
 
 
 @pytest.fixture
 def noted(tmp_path: Path) -> Path:
     """The rows of the one cell that `LINE` asks for."""
+    wear(Lines(Manners()))
     design = _design(False, ["base"], ["orbiting"], None, {}, prompts=2)
     (cell,) = fidelity.cells(design)
     look = ("monkey", None, "grass")
@@ -126,8 +130,8 @@ def test_the_table_of_the_readme_is_that_of_the_rows_beside_the_model(
     """The rows were made by this model under today's settings, and say what is printed, whatever a user has set."""
     monkeypatch.setenv("MDCTL_RANK", "2")
     rows = weights.find("starter")[1] / "fidelity.jsonl"
-    methods = [word for name in ("base", "coupled", "no-ad", "full") for word in ("--only", name)]
-    motions = [word for name in ("orbiting", "zigzagging", "bouncing") for word in ("--motions", name)]
+    methods = [word for name in ("base", "coupled", "temporal-only", "no-ad", "full") for word in ("--only", name)]
+    motions = [word for name in MOTIONS for word in ("--motions", name)]
     line = ["bench", "fidelity", "--train-seeds", "1", *methods, *motions, "--rows", str(rows), "--score-only"]
     said = mdctl(*line, "-o", str(tmp_path), "--json")
     assert said.code == 0, said.err
