@@ -42,7 +42,8 @@ def _shaped(frames: Frames, num_frames: int, size: tuple[int, ...]) -> Frames:
     picks = np.linspace(0, len(frames) - 1, num_frames).round().astype(int)
     if frames.shape[1:3] == size:
         return frames[picks]
-    return np.stack([cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames[picks]])
+    resized = [cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames[picks]]
+    return np.asarray(np.stack(resized), np.uint8)
 
 
 def chart(base: float, seen: Sequence[Seen]) -> bytes:
