@@ -41,7 +41,7 @@ def _shaped(frames: Frames, num_frames: int, size: tuple[int, ...]) -> Frames:
     """A video with as many frames as the clips have, of their height and width."""
     picks = np.linspace(0, len(frames) - 1, num_frames).round().astype(int)
     if frames.shape[1:3] == size:
-        return frames[picks]
+        return np.asarray(frames[picks], np.uint8)
     resized = [cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames[picks]]
     return np.asarray(np.stack(resized), np.uint8)
 
