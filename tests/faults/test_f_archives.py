@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rows import fault, nothing
 from stage import Mdctl, tree
@@ -123,6 +123,7 @@ def test_a_member_of_another_kind(
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60))
 def test_any_name_of_a_member(tmp_path: Path, name: str) -> None:
     """No name but the few that belong is read."""
+    assume(name.partition("\0")[0])  # Python itself writes no member whose name ends before it begins
     path = tmp_path / "x.mdz"
     path.write_bytes(archive.Archive({"name": "x"}, {}).pack())
     known = archive._MEMBER.fullmatch(name)
