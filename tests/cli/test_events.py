@@ -108,7 +108,8 @@ def test_a_training_and_its_log(mdctl: Mdctl, fresh: Project) -> None:
 
 def test_a_stop_is_told(run: Run) -> None:
     """As a training writes it when a signal has ended it."""
-    checked([*run.events(), run.note("interrupted", signal="SIGTERM", step=4, resumable=True)])
+    told = checked([*run.events(), run.note("interrupted", signal="SIGTERM", step=4, resumable=True)])
+    assert (told[-1]["event"], told[-1]["signal"]) == ("interrupted", "SIGTERM")
 
 
 def test_videos_and_what_becomes_of_them(mdctl: Mdctl, golf: Project, tmp_path: Path, model: Path) -> None:

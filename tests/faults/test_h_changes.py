@@ -73,16 +73,17 @@ def test_many_videos_at_once(play: Play, golf: Project) -> None:
 @fault("H3")
 def test_killed_at_random_moments(play: Play, fresh: Project, mdctl: Mdctl, tmp_path: Path) -> None:
     """However often, the same line ends with the same files as without."""
-    _killed(play, fresh, mdctl, tmp_path, 20, Random(0))
+    assert _killed(play, fresh, mdctl, tmp_path, 20, Random(0)) == 20
 
 
 @fault("H3", long=True)
 def test_killed_two_hundred_times(play: Play, fresh: Project, mdctl: Mdctl, tmp_path: Path) -> None:
     """The same, with patience."""
-    _killed(play, fresh, mdctl, tmp_path, 200, Random(1))
+    assert _killed(play, fresh, mdctl, tmp_path, 200, Random(1)) == 200
 
 
-def _killed(play: Play, project: Project, mdctl: Mdctl, folder: Path, times: int, dice: Random) -> None:
+def _killed(play: Play, project: Project, mdctl: Mdctl, folder: Path, times: int, dice: Random) -> int:
+    """How often it was killed, with the same end each time."""
     fresh = folder / "fresh"
     shutil.copytree(locations.home(), fresh)
     assert mdctl(*course.LINE, "-q").code == 0
@@ -102,6 +103,7 @@ def _killed(play: Play, project: Project, mdctl: Mdctl, folder: Path, times: int
             assert project.fault is None
         assert mdctl("train", "golf", *course.LINE[2:]).code == 0
         assert learned(project) == straight
+    return done
 
 
 # --- Something else than before

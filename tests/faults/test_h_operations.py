@@ -148,8 +148,8 @@ def losses(place: Place, home: Path, originals: set[str], may_go: bool) -> Itera
 def tried(
     name: str, place: Place, mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: Fault, few: int,
     guards: Sequence[tuple[Any, Any]] = (),
-) -> None:  # fmt: skip
-    """Strike a command at some or all of its changes, and look at what is left each time."""
+) -> int:  # fmt: skip
+    """Strike a command at some or all of its changes, look at what is left each time, and tell how many those were."""
     command, home, base = COMMANDS[name], tmp_path / "home", tmp_path / "base"
     shutil.copytree(place.base, base)
     monkeypatch.setenv("MDCTL_HOME", str(base))
@@ -157,7 +157,8 @@ def tried(
         assert mdctl(*line, "-q").code == 0
     monkeypatch.setenv("MDCTL_HOME", str(home))
     line, originals = place.line(command.line, home), contents(place.films)
-    for number in all_numbers(line, base, home, few):
+    numbers = all_numbers(line, base, home, few)
+    for number in numbers:
         prepare(base, home)
         ended = attempt(line, home, number, how, guards)
         assert "Traceback" not in ended.err, (number, ended.err)
@@ -170,6 +171,7 @@ def tried(
         for folder in (locations.projects(), locations.trash(), locations.config()):
             atomic.sweep(folder)
             assert not list(folder.glob(".tmp-*")), (number, "drafts stay")
+    return len(numbers)
 
 
 def _few(name: str) -> int:
@@ -180,7 +182,7 @@ def _few(name: str) -> int:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed(name: str, place: Place, mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As by `kill -9`, at some of its changes."""
-    tried(name, place, mdctl, monkeypatch, tmp_path, die, _few(name))
+    assert tried(name, place, mdctl, monkeypatch, tmp_path, die, _few(name)) > 0
 
 
 @fault("F3")
@@ -188,21 +190,21 @@ def test_an_import_is_whole_or_absent(
     place: Place, mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Killed anywhere, it has made no project or all of it, and works the next time."""
-    tried("import", place, mdctl, monkeypatch, tmp_path, die, 5)
+    assert tried("import", place, mdctl, monkeypatch, tmp_path, die, 5) > 0
 
 
 @fault("I1")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_full_disk(name: str, place: Place, mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """From one of its changes on there is no room."""
-    tried(name, place, mdctl, monkeypatch, tmp_path, overflow, _few(name) - 1)
+    assert tried(name, place, mdctl, monkeypatch, tmp_path, overflow, _few(name) - 1) > 0
 
 
 @fault("I2")
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not command.heavy or name == "gen"])
 def test_a_broken_disk(name: str, place: Place, mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """From one of its changes on the disk fails."""
-    tried(name, place, mdctl, monkeypatch, tmp_path, break_down, 2)
+    assert tried(name, place, mdctl, monkeypatch, tmp_path, break_down, 2) > 0
 
 
 @fault("H1", "F3", "I1", "I2", long=True)
@@ -212,7 +214,7 @@ def test_every_change(
     name: str, place: Place, mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: Fault
 ) -> None:
     """All of them, one after the other."""
-    tried(name, place, mdctl, monkeypatch, tmp_path, how, MANY)
+    assert tried(name, place, mdctl, monkeypatch, tmp_path, how, MANY) > 0
 
 
 @fault("F3", "H1")
