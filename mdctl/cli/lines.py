@@ -23,26 +23,27 @@ class Lines:
     def __init__(self, manners: Manners) -> None:
         self.manners = manners
         self.interactive = can_ask(manners)
+        self._tell: Callable[[str], None] = put_line
 
     def say(self, text: str) -> None:
         """Tell a sentence."""
-        put(sys.stderr, safe(text, 2000))
+        self._tell(safe(text, 2000))
 
     def warn(self, text: str, code: str = "MD-NOTE") -> None:
         """Tell something that the user may not have expected."""
-        put(sys.stderr, f"warning: {safe(text, 2000)}")
+        self._tell(f"warning: {safe(text, 2000)}")
 
     def done(self, text: str, then: Sequence[str] = ()) -> None:
         """Tell that something is finished, and which commands come next."""
-        put(sys.stderr, safe(text, 2000))
+        self._tell(safe(text, 2000))
         for line in then:
-            put(sys.stderr, f"Next:  {safe(line, 2000)}")
+            self._tell(f"Next:  {safe(line, 2000)}")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table that is part of the story, as lines."""
-        put(sys.stderr, safe(title))
+        self._tell(safe(title))
         for row in rows:
-            put(sys.stderr, "  " + "  ".join(safe(cell) for cell in row if cell))
+            self._tell("  " + "  ".join(safe(cell) for cell in row if cell))
 
     def answer(
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
@@ -73,15 +74,15 @@ class Lines:
             nonlocal noted
             if done >= total or time.monotonic() - noted > INTERVAL_S:
                 noted = time.monotonic()
-                put(sys.stderr, safe(f"{label} {done}/{total} {remark}".rstrip()))
+                self._tell(safe(f"{label} {done}/{total} {remark}".rstrip()))
 
         yield show
 
     @contextmanager
     def training(self, title: str, place: str, total: int) -> Iterator["LineView"]:
         """A line for each save, and one every half minute."""
-        put(sys.stderr, safe(f"{title} · {place}"))
-        yield LineView(title.split(" ")[0], put_line)
+        self._tell(safe(f"{title} · {place}"))
+        yield LineView(title.split(" ")[0], self._tell)
 
     def ask(self, question: str, default: str) -> str:
         """Ask for one line on the terminal."""
@@ -167,17 +168,9 @@ class LineView:
 class Quiet(Lines):
     """The result and errors, nothing else."""
 
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def warn(self, text: str, code: str = "MD-NOTE") -> None:
-        """Nothing."""
-
-    def done(self, text: str, then: Sequence[str] = ()) -> None:
-        """Nothing."""
-
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Nothing."""
+    def __init__(self, manners: Manners) -> None:
+        super().__init__(manners)
+        self._tell = lambda line: None
 
     def answer(
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
@@ -185,20 +178,6 @@ class Quiet(Lines):
         """Give the names, one a line."""
         for name in names:
             put(sys.stdout, safe(name, 10_000))
-
-    @contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-        """Nothing is shown."""
-
-        def show(done: int, remark: str = "") -> None:
-            """Nothing."""
-
-        yield show
-
-    @contextmanager
-    def training(self, title: str, place: str, total: int) -> Iterator[LineView]:
-        """Nothing is shown."""
-        yield LineView("", lambda text: None)
 
 
 class Json(Quiet):
