@@ -4,22 +4,16 @@ from collections.abc import Callable
 
 import typer
 
+from mdctl.cli import groups
 from mdctl.cli.bench.fidelity import bench_fidelity
 from mdctl.cli.bench.run import bench_folder, bench_run
 from mdctl.cli.bench.score import bench_score
 from mdctl.cli.bench.speed import bench_speed
 from mdctl.cli.bench.trajectories import bench_trajectories
-from mdctl.cli.face import EPILOG
 
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this folder."""
-    bench = typer.Typer(
-        name="bench",
-        help="Measure what mdctl claims.\n\n\b\nmdctl bench fidelity --quick",
-        rich_markup_mode=None,
-        suggest_commands=False,
-    )
     commands: dict[str, Callable[..., int]] = {
         "fidelity": bench_fidelity,
         "trajectories": bench_trajectories,
@@ -28,6 +22,4 @@ def mount(app: typer.Typer) -> None:
         "folder": bench_folder,
         "speed": bench_speed,
     }
-    for name, command in commands.items():
-        bench.command(name, epilog=EPILOG)(command)
-    app.add_typer(bench)
+    groups.mount(app, "bench", "Measure what mdctl claims.", ("mdctl bench fidelity --quick",), commands)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mdctl.cli import options
+from mdctl.cli import groups, options
 from mdctl.cli.create import desk, start
 from mdctl.cli.create.encoding import intact
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli.face import face
 from mdctl.cli.keep.sheet import seconds, shape_of, sheet, wanted
 from mdctl.cli.view import look
 from mdctl.errors import BadInput, NotFound, UsageFault
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 def mount(app: typer.Typer) -> None:
     """Add the group of this file."""
-    about = "List, add, remove and change the clips of a project.\n\n\b\nmdctl clips list golf\nmdctl clips sheet golf"
-    group = typer.Typer(name="clips", help=about, rich_markup_mode=None, suggest_commands=False)
-    for name, command in (("list", list_clips), ("add", add), ("rm", remove), ("set", change), ("sheet", sheet)):
-        group.command(name, epilog=EPILOG)(command)
-    app.add_typer(group)
+    about = "List, add, remove and change the clips of a project."
+    groups.mount(
+        app,
+        "clips",
+        about,
+        ("mdctl clips list golf", "mdctl clips sheet golf"),
+        {"list": list_clips, "add": add, "rm": remove, "set": change, "sheet": sheet},
+    )
 
 
 def list_clips(name: options.ProjectName) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mdctl.cli import options
+from mdctl.cli import groups, options
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.view import look
 from mdctl.cli.view.look import size
@@ -29,11 +29,10 @@ def mount(app: typer.Typer) -> None:
     app.command(epilog=EPILOG)(copy)
     app.command(epilog=EPILOG)(rm)
     app.command(epilog=EPILOG)(restore)
-    about = "Look into the trash, and empty it.\n\n\b\nmdctl trash list\nmdctl trash empty"
-    group = typer.Typer(name="trash", help=about, rich_markup_mode=None, suggest_commands=False)
-    group.command("list", epilog=EPILOG)(list_trash)
-    group.command("empty", epilog=EPILOG)(empty_trash)
-    app.add_typer(group)
+    commands = {"list": list_trash, "empty": empty_trash}
+    groups.mount(
+        app, "trash", "Look into the trash, and empty it.", ("mdctl trash list", "mdctl trash empty"), commands
+    )
     for short, long, command in (("mv", "rename", rename), ("cp", "copy", copy), ("ls", "list", look.list_projects)):
         told = (command.__doc__ or "").replace(f"mdctl {long}", f"mdctl {short}")
         app.command(short, help=told, epilog=EPILOG, hidden=True)(command)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mdctl.cli import options
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli import groups, options
+from mdctl.cli.face import face
 from mdctl.cli.view.look import size
 from mdctl.workspace import cache, locations
 from mdctl.workspace.cache import Entry
@@ -24,15 +24,9 @@ PARTS = {
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    group = typer.Typer(
-        name="cache",
-        help="Look at what can be made again, and make room.\n\n\b\nmdctl cache list\nmdctl cache prune",
-        rich_markup_mode=None,
-        suggest_commands=False,
-    )
-    group.command("list", epilog=EPILOG)(list_cache)
-    group.command("prune", epilog=EPILOG)(prune)
-    app.add_typer(group)
+    about = "Look at what can be made again, and make room."
+    commands = {"list": list_cache, "prune": prune}
+    groups.mount(app, "cache", about, ("mdctl cache list", "mdctl cache prune"), commands)
 
 
 def list_cache() -> int:

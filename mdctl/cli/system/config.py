@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from mdctl import child
+from mdctl.cli import groups
 from mdctl.cli.choose import layers, origins, resolve
 from mdctl.cli.create import start
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli.face import face
 from mdctl.errors import MdctlError, NotFound, NotReady
 from mdctl.text import safe
 from mdctl.workspace import atomic, config, locations, presets
@@ -32,18 +33,14 @@ BLANK = """\
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    group = typer.Typer(
-        name="config",
-        help="Your own settings, beneath all projects.\n\n\b\nmdctl config show\nmdctl config set gen.steps 40",
-        rich_markup_mode=None,
-        suggest_commands=False,
+    about = "Your own settings, beneath all projects."
+    groups.mount(
+        app,
+        "config",
+        about,
+        ("mdctl config show", "mdctl config set gen.steps 40"),
+        {"show": show, "get": get, "set": put, "edit": edit, "path": path},
     )
-    group.command("show", epilog=EPILOG)(show)
-    group.command("get", epilog=EPILOG)(get)
-    group.command("set", epilog=EPILOG)(put)
-    group.command("edit", epilog=EPILOG)(edit)
-    group.command("path", epilog=EPILOG)(path)
-    app.add_typer(group)
 
 
 def show(

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from mdctl.catalog import CARDS
-from mdctl.cli import options
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli import groups, options
+from mdctl.cli.face import face
 from mdctl.cli.system import pull
 from mdctl.errors import BadInput, MdctlError, UsageFault
 from mdctl.text import safe
@@ -20,22 +20,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    models = _group("models", "List, get and check the base models.", "mdctl models list\nmdctl models pull zeroscope")
-    models.command("list", epilog=EPILOG)(list_models)
-    models.command("show", epilog=EPILOG)(show_model)
-    models.command("path", epilog=EPILOG)(model_path)
-    pull.mount(models)
-    app.add_typer(models)
-    templates = _group("templates", "List, show, copy and check presets.", "mdctl templates list")
-    templates.command("list", epilog=EPILOG)(list_templates)
-    templates.command("show", epilog=EPILOG)(show_template)
-    templates.command("copy", epilog=EPILOG)(copy_template)
-    templates.command("check", epilog=EPILOG)(check_templates)
-    app.add_typer(templates)
-
-
-def _group(name: str, about: str, example: str) -> typer.Typer:
-    return typer.Typer(name=name, help=f"{about}\n\n\b\n{example}", rich_markup_mode=None, suggest_commands=False)
+    about, examples = "List, get and check the base models.", ("mdctl models list", "mdctl models pull zeroscope")
+    pull.mount(
+        groups.mount(app, "models", about, examples, {"list": list_models, "show": show_model, "path": model_path})
+    )
+    groups.mount(
+        app,
+        "templates",
+        "List, show, copy and check presets.",
+        ("mdctl templates list",),
+        {"list": list_templates, "show": show_template, "copy": copy_template, "check": check_templates},
+    )
 
 
 def list_models() -> int:

@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from mdctl.cli import groups
 from mdctl.cli.create.start import quoted
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli.face import face
 from mdctl.errors import BadInput, NotReady, UsageFault
 from mdctl.workspace import atomic
 
@@ -26,11 +27,8 @@ _BLOCK = re.compile(rf"^{_BEGIN}\r?$(?:(?!^{_BEGIN})[\s\S])*?^{_END}\r?$\n?", re
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    about = "Have the shell complete commands, flags and names.\n\n\b\nmdctl completion install"
-    group = typer.Typer(name="completion", help=about, rich_markup_mode=None, suggest_commands=False)
-    group.command("install", epilog=EPILOG)(install)
-    group.command("show", epilog=EPILOG)(show)
-    app.add_typer(group)
+    about = "Have the shell complete commands, flags and names."
+    groups.mount(app, "completion", about, ("mdctl completion install",), {"install": install, "show": show})
 
 
 def install(
