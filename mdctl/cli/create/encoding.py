@@ -114,8 +114,7 @@ def _cut(project: Project, clip: ClipRecord, path: Path, shape: Shape) -> "Frame
     """The window of a clip that a run learns from, or the one frame of a picture."""
     from mdctl.media import clips as media
 
-    wanted = to_table(shape)
-    wanted["num_frames"] = wanted.pop("frames")
+    wanted = cutting(shape)
     if clip.picture:
         return media.cut(path, start_s=0.0, **wanted)
     found = media.look(path, trim=clip.trim, **wanted)
@@ -126,6 +125,13 @@ def _cut(project: Project, clip: ClipRecord, path: Path, shape: Shape) -> "Frame
             fix=(f"change [clips] in {project.folder / 'project.toml'}", f"mdctl train {project.name} --fresh"),
         )
     return media.cut(path, start_s=found.start_s, crop=clip.crop, **wanted)
+
+
+def cutting(shape: Shape) -> dict[str, Any]:
+    """A shape in the words of `media.clips`."""
+    table = to_table(shape)
+    table["num_frames"] = table.pop("frames")
+    return table
 
 
 def intact(project: Project, clip: ClipRecord) -> Path:

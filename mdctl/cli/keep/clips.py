@@ -10,9 +10,9 @@ import typer
 
 from mdctl.cli import groups, options
 from mdctl.cli.create import desk, start
-from mdctl.cli.create.encoding import intact
+from mdctl.cli.create.encoding import cutting, intact
 from mdctl.cli.face import face
-from mdctl.cli.keep.sheet import seconds, shape_of, sheet, wanted
+from mdctl.cli.keep.sheet import seconds, shape_of, sheet
 from mdctl.cli.view import look
 from mdctl.errors import BadInput, NotFound, UsageFault
 from mdctl.text import safe
@@ -229,7 +229,7 @@ def _trim(project: Project, clip: ClipRecord, text: str) -> tuple[float, float] 
     window = media.parse_trim(text)
     if clip.picture:
         raise BadInput(f"{clip.name} is a picture, and has no parts.", fix="leave --trim out")
-    found = media.look(project.path_of(clip), trim=window, **wanted(shape_of(project, {})))
+    found = media.look(project.path_of(clip), trim=window, **cutting(shape_of(project, {})))
     if found.status == "left_out":
         raise BadInput(
             f"that part of {clip.name} cannot be used.", why=", ".join(found.reasons), fix="give a longer part"
@@ -247,7 +247,7 @@ def _crop(project: Project, clip: ClipRecord) -> tuple[int, int, int, int]:
     fix = f"mdctl clips sheet {project.name}     shows what is used of it"
     if clip.picture:
         raise BadInput(f"{clip.name} is a picture; bars are found in videos.", fix="leave --crop-bars out")
-    found = media.look(intact(project, clip), trim=clip.trim, **wanted(shape_of(project, {})))
+    found = media.look(intact(project, clip), trim=clip.trim, **cutting(shape_of(project, {})))
     crop = media.closer(found, True).crop
     if crop is None:
         raise BadInput(f"{clip.name} has no black bars that stay all the time.", fix=fix)

@@ -180,12 +180,12 @@ def _shown(project: Project, clip: ClipRecord, shape: Shape) -> Shown:
     path = encoding.intact(project, clip)
     if clip.picture:
         shape = replace(shape, frames=1)
-        seen = Shown(clip, media.cut(path, start_s=0.0, **wanted(shape)))
+        seen = Shown(clip, media.cut(path, start_s=0.0, **encoding.cutting(shape)))
     else:
-        found = media.look(path, trim=clip.trim, **wanted(shape))
+        found = media.look(path, trim=clip.trim, **encoding.cutting(shape))
         if found.status == "left_out":
             return Shown(clip, None, reasons=found.reasons, hint=found.hint)
-        frames = media.cut(path, start_s=found.start_s, crop=clip.crop, **wanted(shape))
+        frames = media.cut(path, start_s=found.start_s, crop=clip.crop, **encoding.cutting(shape))
         seen = Shown(clip, frames, (found.start_s, found.end_s))
     if _height(shape) >= shape.height or seen.frames is None:
         return seen
@@ -197,13 +197,6 @@ def shape_of(project: Project, flags: dict[str, Any]) -> Shape:
     """The shape that the clips of a project would have in a training that begins now."""
     own = resolve(ClipSettings, "clips", layers("clips", project, None, flags))
     return start.shaped(own, start.card_for(project.record.model))
-
-
-def wanted(shape: Shape) -> dict[str, Any]:
-    """A shape in the words of `media.clips`."""
-    table = to_table(shape)
-    table["num_frames"] = table.pop("frames")
-    return table
 
 
 def _height(shape: Shape) -> int:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from mdctl.cli.create import encoding
 from mdctl.cli.face import face
 from mdctl.errors import MdctlError, NotFound
-from mdctl.settings import Shape, from_table, to_table
+from mdctl.settings import Shape, from_table
 from mdctl.workspace import atomic, locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.records import ClipRecord
@@ -269,8 +270,7 @@ def _cut(path: Path, clip: ClipRecord, shape: Shape) -> "Frames":
     """The window that a training learns from, or the one frame of a picture."""
     from mdctl.media import clips as media
 
-    wanted = to_table(shape)
-    wanted["num_frames"] = wanted.pop("frames")
+    wanted = encoding.cutting(shape)
     if clip.picture:
         return media.cut(path, start_s=0.0, **{**wanted, "num_frames": 1})
     found = media.look(path, trim=clip.trim, **wanted)
