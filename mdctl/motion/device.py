@@ -11,6 +11,8 @@ OutOfMemory = torch.OutOfMemoryError
 """What is raised where a device's memory runs out."""
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+EIGHT_BIT = "int8"
+"""The precision of weights that are kept in 8 bits (see `eightbit`); `auto` never means it."""
 
 
 def choose(name: str) -> torch.device:
@@ -37,6 +39,11 @@ def choose_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16"
     return "fp32"
+
+
+def dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The number format that a base model of this precision computes in: with weights in 8 bits, what `auto` means."""
+    return DTYPES[choose_precision("auto", device) if precision == EIGHT_BIT else precision]
 
 
 def describe(device: torch.device) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -95,7 +94,7 @@ def to_file(
         tensors |= {name.format_map(spelt): parts[part] for part, name in names.items()}
     told = {
         "format": "pt",
-        "mdctl": json.dumps(asdict(card), sort_keys=True),
+        "mdctl": card.told(),
         "rank": str(card.rank),
         "alpha": str(card.rank),
         "targets": card.targets,

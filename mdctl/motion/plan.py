@@ -123,10 +123,11 @@ def question(backbone: Backbone, shape: Shape) -> Drawn:
 def footprint(backbone: Backbone, shape: Shape, settings: TrainSettings, looks: int, level: Level) -> Footprint:
     """What a step takes on a network without memory (see `families.shadow`); no adapters may be laid into it yet."""
     assert settings.rank is not None
-    weights = sum(weight.nbytes for weight in backbone.network.parameters())
+    network = backbone.network
+    weights = sum(weight.nbytes for weight in (*network.parameters(), *network.buffers()))
     backbone.recompute(level)
     names = [TEMPORAL, f"{SPATIAL}_000"]
-    adapters = Adapters(backbone.network, backbone.layers, dict.fromkeys(names, settings.rank), settings.dropout)
+    adapters = Adapters(network, backbone.layers, dict.fromkeys(names, settings.rank), settings.dropout)
     adapters.drop_out(True)
     own = [sum(weight.nbytes for weight in adapters.parameters(name)) for name in names]
     draws = [question(backbone, shape)] * settings.batch

@@ -126,7 +126,8 @@ def footprint(
     kept = paces.known(about)
     if set(kept) >= {"weights", "adapters", "activations"}:
         return plan.Footprint(int(kept["weights"]), int(kept["adapters"]), int(kept["activations"]))
-    shadow = families.shadow(folder, dtype=machine.DTYPES[precision])
+    eight_bit = precision == machine.EIGHT_BIT
+    shadow = families.shadow(folder, dtype=machine.dtype(precision, machine.choose("auto")), eight_bit=eight_bit)
     rank = settings.rank or min(32, lora.widest_rank(shadow.network, shadow.layers))
     found = plan.footprint(shadow, shape, replace(settings, rank=rank), looks, level)
     paces.note(about, weights=found.weights, adapters=found.adapters, activations=found.activations)
@@ -153,6 +154,12 @@ def _too_small(
             size = f"--size {other.width}x{other.height} --frames {other.frames}"
             fix = [f"mdctl new {run.project}-small CLIPS... {size}    takes {peak / 1e9:.1f} GB"]
             break
+    if precision != "int8":
+        peak = footprint(folder, shape, settings, looks, "int8", "full").peak + plan.OVERHEAD
+        if peak <= budget:
+            fix.append(
+                f"mdctl train {run.project} --precision int8 --fresh    takes {peak / 1e9:.1f} GB, and is inexact"
+            )
     if precision == "fp32":
         fix.append(f"mdctl train {run.project} --precision bf16 --fresh    takes half for the base model")
     return NoSpace(

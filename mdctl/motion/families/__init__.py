@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from mdctl.errors import BadInput, Refused
-from mdctl.motion import lora
+from mdctl.motion import device as machine
+from mdctl.motion import eightbit, lora
 from mdctl.motion.backbone import Backbone, Layers
 from mdctl.motion.families.animatediff import AnimateDiff
 from mdctl.motion.families.latent import LatentVideo
@@ -30,12 +31,18 @@ CLASSES: dict[str, type[LatentVideo]] = {
 DESCRIPTIONS = ("unet/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json")
 
 
-def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Backbone:
-    """The model in this folder, frozen, on this device."""
+def in_precision(folder: Path, device: torch.device, precision: str) -> Backbone:
+    """The model in this folder as one of `settings.PRECISIONS` but `auto` has it."""
+    eight_bit = {"eight_bit": True} if precision == machine.EIGHT_BIT else {}
+    return load(folder, device, machine.dtype(precision, device), **eight_bit)
+
+
+def load(folder: Path, device: torch.device, dtype: torch.dtype, eight_bit: bool = False) -> Backbone:
+    """The model in this folder, frozen, on this device; with `eight_bit` the weights of its network are rounded."""
     family = _family(folder)
     _check(folder, family)
     try:
-        return family.load(folder, device, dtype)
+        return family.load(folder, device, dtype, eight_bit)
     except torch.OutOfMemoryError:
         raise  # the model is whole; it is the device that is too small
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as fault:
@@ -54,10 +61,14 @@ def blueprint(folder: Path | None, family: str = "unet3d") -> nn.Module:
     return (_family(folder) if folder else FAMILIES[family]).blueprint(folder)
 
 
-def shadow(folder: Path | None, family: str = "unet3d", dtype: torch.dtype = torch.bfloat16) -> Backbone:
+def shadow(
+    folder: Path | None, family: str = "unet3d", dtype: torch.dtype = torch.bfloat16, eight_bit: bool = False
+) -> Backbone:
     """The model in this folder on a device without memory: it computes shapes, and can neither read nor see."""
     kind = _family(folder) if folder else FAMILIES[family]
     network = nn.Module.to(kind.blueprint(folder), dtype)
+    if eight_bit:
+        eightbit.narrow(network)
     blind: Any = nn.Module()
     return kind(network, blind, blind, None, kind.load_schedule(folder) if folder else Schedule({}))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, ModelMixin
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from mdctl.motion.backbone import Layers, Posterior
+from mdctl.motion.eightbit import narrow
 from mdctl.motion.families.bypass import Appended, keep_out
 from mdctl.motion.recompute import Level, lay
 from mdctl.motion.schedule import Schedule
@@ -42,6 +43,7 @@ class LatentVideo(ABC):
     ) -> None:
         for part in (network, vae, text_encoder):
             part.requires_grad_(False).eval()
+        _tell_format_at_once(network)
         self.network = network
         self.vae, self.text_encoder, self.tokenizer, self.schedule = vae, text_encoder, tokenizer, schedule
         self.device = network.device
@@ -52,13 +54,19 @@ class LatentVideo(ABC):
             network.set_attn_processor(AttnProcessor())
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device, dtype: torch.dtype) -> "LatentVideo":
-        """The model in this folder, all parts in `dtype`; only safetensors weights are opened, no code of it runs."""
+    def load(cls, folder: Path, device: torch.device, dtype: torch.dtype, eight_bit: bool = False) -> "LatentVideo":
+        """The model in this folder, all parts in `dtype`; only safetensors weights are opened, no code of it runs.
+
+        With `eight_bit` the network's weights are rounded before they go to the device.
+        """
         disable_progress_bar()  # the screen belongs to the caller
         diffusers_logging.disable_progress_bar()
         diffusers_logging.set_verbosity_error()
+        network = cls.load_network(folder, dtype)
+        if eight_bit:
+            narrow(network)
         return cls(
-            cls.load_network(folder, dtype).to(device),
+            network.to(device),
             AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **GIVEN).to(device),
             CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **GIVEN).to(device),
             AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False),
@@ -176,6 +184,17 @@ class LatentVideo(ABC):
     def _tokens(self, word: str) -> list[int]:
         found: list[int] = self.tokenizer(word, add_special_tokens=False).input_ids
         return found
+
+
+def _tell_format_at_once(network: Any) -> None:
+    """Let a network name its number format by its first weight.
+
+    In every forward pass diffusers asks all modules for it, and adapters are modules too.
+    """
+    kind = type(network)
+    if isinstance(network, ModelMixin) and "_first" not in vars(kind):
+        told = {"dtype": property(lambda self: next(self.parameters()).dtype), "_first": True}
+        network.__class__ = type(kind.__name__, (kind,), told | {"__module__": kind.__module__})
 
 
 def _spells(tokenizer: PreTrainedTokenizerBase) -> bool:
