@@ -19,6 +19,7 @@ from mdctl.measure import readers
 from mdctl.media import motions, preview, world
 from mdctl.motion import families
 from mdctl.motion.drawing import draw
+from mdctl.settings import SAMPLERS
 
 
 def asked(count: int) -> list[tuple[world.Scene, str]]:
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="begin at this prompt, to share the work")
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--sampler", choices=SAMPLERS, default="ddim")
     parser.add_argument("--guidance", type=float, default=STARTER.guidance)
     parser.add_argument("--frames", type=int, default=motions.NUM_FRAMES, help="1 looks at single frames only")
     parser.add_argument("--out", type=Path, required=True, help="folder for accuracy.json and sheet.png")
@@ -55,7 +57,7 @@ def main() -> None:
     began, videos = time.monotonic(), []
     found: list[tuple[readers.Reading, world.Scene, str]] = []
     for (scene, motion), frames in zip(
-        wanted, draw(backbone, prompts, noises, shape, args.steps, args.guidance), strict=True
+        wanted, draw(backbone, prompts, noises, shape, args.steps, args.guidance, args.sampler), strict=True
     ):
         reading = readers.read(frames)
         found.append((reading, scene, motion))
@@ -69,6 +71,7 @@ def main() -> None:
         "first": args.first,
         "count": args.count,
         "steps": args.steps,
+        "sampler": args.sampler,
         "guidance": args.guidance,
         "reader": readers.VERSION,
         **shares,

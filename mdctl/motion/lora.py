@@ -6,7 +6,7 @@ are `temporal_001`, … `coupled`, in the layers of both, is what the paper comp
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mdctl.errors import BadInput, Refused
 from mdctl.motion.backbone import Layers
+from mdctl.motion.eightbit import is_narrow
 from mdctl.motion.kernels import low_rank
 from mdctl.motion.noise import generator
 
@@ -58,6 +59,15 @@ class AdapterCard:
 
     objective: str = "ad"
     version: int = 1
+    base_precision: str = ""
+    """`int8` where the base model's weights were rounded to 8 bits, so that on those as they are it is inexact."""
+
+    def told(self) -> str:
+        """As a weight file says it."""
+        about = asdict(self)
+        if not self.base_precision:
+            del about["base_precision"]
+        return json.dumps(about, sort_keys=True)
 
 
 class Branch(NamedTuple):
@@ -105,7 +115,9 @@ class Adapters:
         self._last_of: int | None = None
         self._dropout, self._drops_out = dropout, False
         self._bases = {place: layer.base_layer for place, layer in lora.items()}
-        self._merged: tuple[dict[str, float], list[tuple[nn.Linear, Tensor]]] | None = None
+        self._rounded = is_narrow(network)
+        self._merged: tuple[dict[str, float], list[tuple[nn.Linear, nn.Parameter]]] | None = None
+        """At which scales, and what each layer's weight is then."""
 
     def _config(self, name: str, dropout: float) -> LoraConfig:
         return LoraConfig(
@@ -152,38 +164,40 @@ class Adapters:
     def merged(self, scales: Mapping[str, float]) -> Iterator[None]:
         """Let these adapters speak as part of the layers' weights; those are back afterwards, to the last bit.
 
-        The sum is taken in float32 from the weights as they came. `Refused` for a base in bf16, whose steps are coarser
-        than what an adapter adds.
+        The sums are taken in float32 from the weights as they came and rounded once, so that they are as near to the
+        truth as adapters beside the weights. Of all weights only those that change are there twice, until something
+        learns. `Refused` for a base in 8 bits, whose steps are coarser than what an adapter adds.
         """
         if self._merged is None or self._merged[0] != dict(scales):
+            self._merged = None  # makes room for the next
             self._merged = dict(scales), self._sums(scales)
+        _, sums = self._merged
+        plain: list[tuple[nn.Linear, Tensor]] = [(base, base.weight) for base, _ in sums]
+        _put(sums)
         try:
-            self._swap()
             yield
         finally:
-            self._swap()
+            _put(plain)
 
-    def _sums(self, scales: Mapping[str, float]) -> list[tuple[nn.Linear, Tensor]]:
-        sums: dict[str, Tensor] = {}
+    def _sums(self, scales: Mapping[str, float]) -> list[tuple[nn.Linear, nn.Parameter]]:
+        speakers: dict[str, list[tuple[float, Branch]]] = {}
         for name, scale in scales.items():
-            for layer, a, b in self._branches[name]:
-                weight = self._bases[layer].weight
-                if weight.dtype == torch.bfloat16:
-                    raise Refused(
-                        "adapters cannot be merged into a base in bf16.",
-                        why="it would round most of what they add away.",
-                        fix="--precision fp16, or leave --merged out",
-                    )
-                sums[layer] = sums.get(layer, weight.detach().float()) + scale * (b.detach() @ a.detach())
-        return [(self._bases[layer], total.to(self._bases[layer].weight.dtype)) for layer, total in sums.items()]
+            for branch in self._branches[name]:
+                speakers.setdefault(branch.layer, []).append((scale, branch))
+        return [(self._bases[layer], self._sum(self._bases[layer], those)) for layer, those in speakers.items()]
 
-    def _swap(self) -> None:
-        """Exchange the weights with what was merged, or back."""
-        assert self._merged is not None
-        scales, sums = self._merged
-        self._merged = scales, [(base, base.weight.data) for base, _ in sums]
-        for base, total in sums:
-            base.weight.data = total
+    @staticmethod
+    def _sum(base: nn.Linear, speakers: Sequence[tuple[float, Branch]]) -> nn.Parameter:
+        if not base.weight.is_floating_point():
+            raise Refused(
+                "adapters cannot be merged into a base in 8 bits.",
+                why="it would round most of what they add away.",
+                fix="--no-merged",
+            )
+        total = base.weight.detach().float()
+        for scale, branch in speakers:
+            total = total + scale * (branch.b.detach() @ branch.a.detach())
+        return nn.Parameter(total.to(base.weight.dtype), requires_grad=False)
 
     def _switch(self, scales: Mapping[str, float], learning: Set[str], last_of: int | None) -> None:
         # Nothing here walks over all layers of all adapters: a step costs the same however many clips there are.
@@ -233,7 +247,8 @@ class Adapters:
 
     def file(self, name: str, base: str, objective: str = "ad") -> bytes:
         """One adapter as a safetensors file that says what it is; equal weights give equal bytes."""
-        card = AdapterCard(kind_of(name), self.ranks[name], base, self.pattern(name), objective)
+        rounded = "int8" if self._rounded else ""
+        card = AdapterCard(kind_of(name), self.ranks[name], base, self.pattern(name), objective, base_precision=rounded)
         return pack(self.tensors(name), card)
 
     def load(self, name: str, file: bytes, where: str) -> None:
@@ -260,9 +275,15 @@ class Adapters:
         self._merged = None
 
 
+def _put(weights: Sequence[tuple[nn.Linear, Tensor]]) -> None:
+    """Give layers these weights; no number moves."""
+    for layer, weight in weights:
+        layer._parameters["weight"] = weight  # type: ignore[assignment]
+
+
 def pack(tensors: Mapping[str, Tensor], card: AdapterCard) -> bytes:
     """One adapter's weights, by the names of its layers, as a file that says what it is."""
-    return save_tensors(dict(tensors), {"mdctl": json.dumps(asdict(card), sort_keys=True)})
+    return save_tensors(dict(tensors), {"mdctl": card.told()})
 
 
 def misfits(file: bytes, where: str, network: nn.Module) -> list[str]:

@@ -35,7 +35,11 @@ def test_tiny_prints_its_figures(mdctl: Mdctl, home: Path) -> None:
     assert max(found["parity"].values()) < 1e-12
     assert {race["clips"] for race in found["races"]} == {1, 4}
     assert all(math.isfinite(value) and value > 0 for value in found["ceilings"].values())
+    videos = found["generation"]
+    assert min(videos.values()) > 0
+    assert {"base_ms", "adapters_ms", "ratio", "unmerged_ratio", "speedup"} <= {*videos}
     assert json.loads((home / "bench" / "speed" / "speed-tiny.json").read_text()) == found
+    assert "with adapters, --no-merged" in said.err
     assert "exact" in said.err
     assert "gives the gradients of the readable form" in said.err
 

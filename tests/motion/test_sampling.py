@@ -1,5 +1,6 @@
 """Sampling is a function of noise and words, and an adapter without effect is refused."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mdctl.motion import families
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import to_frames
 from mdctl.motion.lora import TEMPORAL, Adapters
+from mdctl.motion.plan import Meter
 from mdctl.motion.sampling import SampleStep, first_noise, invert, require_effect, sample
 
 
@@ -171,12 +173,64 @@ def test_merged_adapters_say_the_same_and_leave_no_trace(model: Backbone, adapte
     assert torch.equal(model.predict(*question, embeds), plain)
 
 
-def test_nothing_is_merged_into_bf16(tiny_model: Path) -> None:
-    """Its steps are coarser than what an adapter adds; that is refused in words."""
-    backbone = families.load(tiny_model, torch.device("cpu"), torch.bfloat16)
-    coarse = Adapters(backbone.network, backbone.layers, {TEMPORAL: 2})
-    with pytest.raises(Refused, match="bf16"), coarse.merged({TEMPORAL: 1.0}):
-        pass
+@torch.no_grad()
+def test_merged_adapters_cost_nothing_but_their_own_layers(model: Backbone, adapters: Adapters) -> None:
+    """A prediction starts as many kernels as the base model's; what they change is there twice, until they learn."""
+    taught(adapters)
+    question = torch.randn(1, 4, 3, 4, 4), torch.tensor([500]), model.embed(["a red square"])
+    with Meter() as plain:
+        model.predict(*question)
+    own = re.compile(rf"(?:{model.layers.temporal})\.base_layer\.weight")
+    touched = sum(weight.nbytes for name, weight in model.network.named_parameters() if own.fullmatch(name))
+    assert 0 < touched < sum(weight.nbytes for weight in model.network.parameters()) / 2
+    with Meter() as meter:
+        for scale in (1.0, 0.3):
+            with adapters.merged({TEMPORAL: scale}):
+                assert meter.now == touched
+        assert meter.now == touched
+        with adapters.speaking({}, learning={TEMPORAL}):
+            pass
+        assert meter.now == 0
+    with adapters.merged({TEMPORAL: 1.0}), Meter() as meter:
+        model.predict(*question)
+    assert meter.operations == plain.operations
+
+
+@torch.no_grad()
+def test_learning_meanwhile_leaves_the_weights_whole(model: Backbone, adapters: Adapters) -> None:
+    """Whatever happens to the adapters while they are merged, the base model comes back."""
+    taught(adapters)
+    weights = {name: weight.clone() for name, weight in model.network.state_dict().items() if "lora" not in name}
+    with adapters.merged({TEMPORAL: 1.0}):
+        adapters.draw(3)
+    now = model.network.state_dict()
+    assert all(torch.equal(weight, now[name]) for name, weight in weights.items())
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_merging_in_16_bits_is_no_further_from_the_truth(tiny_model: Path, kind: torch.dtype) -> None:
+    """Against float32 a prediction with merged adapters errs no more than one with adapters beside the weights.
+
+    So it is for adapters as small as a hundredth of the weights too, each of which loses much of its digits in them.
+    """
+    answers: dict[tuple[torch.dtype, str], list[Tensor]] = {}
+    for dtype in (torch.float32, kind):
+        backbone = families.load(tiny_model, torch.device("cpu"), dtype)
+        adapters = Adapters(backbone.network, backbone.layers, {TEMPORAL: 2})
+        adapters.draw(0)
+        taught(adapters)
+        embeds = backbone.embed(["a red square"]).float()
+        for number in range(6):
+            noisy = torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(number))
+            for name, speak in (("beside", adapters.speaking), ("within", adapters.merged)):
+                with speak({TEMPORAL: 0.05}):
+                    answer = backbone.predict(noisy, torch.tensor([150 * number]), embeds)
+                answers.setdefault((dtype, name), []).append(answer)
+    truth = torch.cat(answers[torch.float32, "beside"])
+    beside, within = (torch.cat(answers[kind, name]) for name in ("beside", "within"))
+    assert not torch.equal(beside, within)
+    assert (within - truth).norm() < 1.25 * (beside - truth).norm()
 
 
 def test_strength_zero_is_the_base_models_video(model: Backbone, adapters: Adapters) -> None:

@@ -132,7 +132,7 @@ def _measured(arenas: "list[Arena]", rounds: int) -> dict[str, Any]:
     ceilings = measure.ceilings(first.device, first.tiny)
     work = measure.useful_work(first)
     share = work / (rows[SPEED_PRESET]["ms"] / 1000) / ceilings["matmul_tflops"]
-    videos = measure.generation(first, rounds)
+    videos = measure.generation(first, 3 * rounds)
     found = {
         "step_speedup": rows[SPEED_PRESET]["step_speedup"],
         "memory_ratio": rows[MEMORY_PRESET]["memory_ratio"],
@@ -140,17 +140,30 @@ def _measured(arenas: "list[Arena]", rounds: int) -> dict[str, Any]:
         "presets": {name: rows[name] for name in measure.PRESETS},
         "others": {name: row for name, row in rows.items() if name not in measure.PRESETS},
         "races": races,
-        "generation": {
-            "merged_over_base": round(measure.faster(videos["base"], videos["merged"]), 3),
-            "beside_over_base": round(measure.faster(videos["base"], videos["beside"]), 3),
-            "speedup": round(measure.faster(videos["merged"], videos[measure.OFFICIAL]), 3),
-            "ms": {name: round(timing.median * 1000, 2) for name, timing in videos.items()},
-        },
+        "generation": _generation(videos),
         "ceilings": {name: round(value, 3) for name, value in ceilings.items()},
         "useful_tf": round(work, 4),
         "share_of_matmul_rate": round(share, 3),
     }
     return found | (_on_gpu(first) if first.device.type == "cuda" else {})
+
+
+def _generation(videos: "Mapping[str, Timing]") -> dict[str, float]:
+    """One guided denoising step as `gen` takes it, beside that of the base model alone, in pairs."""
+    from mdctl.motion.speed import measure
+
+    ms = {name: round(timing.median * 1000, 2) for name, timing in videos.items()}
+    ratios = {name: round(measure.faster(videos["base"], timing), 3) for name, timing in videos.items()}
+    return {
+        "base_ms": ms["base"],
+        "adapters_ms": ms["merged"],
+        "ratio": ratios["merged"],
+        "unmerged_ms": ms["beside"],
+        "unmerged_ratio": ratios["beside"],
+        "official_ms": ms[measure.OFFICIAL],
+        "official_ratio": ratios[measure.OFFICIAL],
+        "speedup": round(measure.faster(videos["merged"], videos[measure.OFFICIAL]), 3),
+    }
 
 
 def _ratios(timings: "Mapping[str, Timing]") -> dict[str, Any]:
@@ -194,11 +207,10 @@ def _tell(result: Mapping[str, Any]) -> None:
         size = f"{race['frames']} frames of {race['size'][0]}x{race['size'][1]}, {race['clips']} clips"
         face().say(f"{size}: {best['step_speedup']:.2f} times the official pattern, {best['ms']:.1f} ms")
     videos = result["generation"]
-    face().say(
-        f"a denoising step costs {videos['merged_over_base']:.2f} of the base model's with adapters merged and"
-        f" {videos['beside_over_base']:.2f} with adapters beside the weights; merged it is"
-        f" {videos['speedup']:.2f} times the official."
-    )
+    rows = [["base model alone", f"{videos['base_ms']:.1f}", "1"]]
+    for name, what in (("with adapters", ""), ("with adapters, --no-merged", "unmerged_"), ("official", "official_")):
+        rows.append([name, f"{videos[(what or 'adapters_') + 'ms']:.1f}", f"{videos[what + 'ratio']:.2f}"])
+    face().table("One denoising step of a video", ["", "MS", "OF THE BASE MODEL'S"], rows)
     for card, peak in result.get("trains_within", {}).items():
         face().say(f"{card}: {f'trains, in {peak} GB' if peak else 'does not train'}")
     apart = max(result["parity"].values())

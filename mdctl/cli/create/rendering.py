@@ -56,7 +56,7 @@ def load_base(model: str, precision: str, device_name: str, threads: int | None)
     device = machine.choose(device_name)
     used = machine.settle(threads, deterministic=False)
     chosen = machine.choose_precision(precision, device)
-    backbone = families.load(folder, device, machine.DTYPES[chosen])
+    backbone = families.in_precision(folder, device, chosen)
     known = {"name": card.name, "fingerprint": weights.fingerprint(folder)}
     return Studio(backbone, made_with(known, machine.describe(device), used, chosen))
 
@@ -77,8 +77,12 @@ def load(cast: Sequence[Voice], precision: str, device_name: str, threads: int |
         name = lora.temporal_name(taken) if voice.moves else lora.spatial_name(taken)
         named[lora.COUPLED if voice.file == voices.COUPLED else name] = voice
     files = {name: voice.save.read(voice.file) for name, voice in named.items()}
-    ranks = {name: lora.card_of(file, str(named[name].where)).rank for name, file in files.items()}
-    adapters = lora.Adapters(base.backbone.network, base.backbone.layers, ranks)
+    cards = {name: lora.card_of(file, str(named[name].where)) for name, file in files.items()}
+    for name, card in cards.items():
+        if card.base_precision and card.base_precision != precision:
+            project = named[name].run.project
+            face().say(f"'{project}' was learned on this base model in 8 bits, which --precision int8 takes.")
+    adapters = lora.Adapters(base.backbone.network, base.backbone.layers, {n: card.rank for n, card in cards.items()})
     for name, file in files.items():
         adapters.load(name, file, str(named[name].where))
     return Studio(base.backbone, base.made_with, adapters, {name: voice.strength for name, voice in named.items()})

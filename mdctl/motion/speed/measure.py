@@ -208,9 +208,12 @@ def trains_within(arena: Arena, cap: float) -> float | None:
 
 
 def generation(arena: Arena, rounds: int) -> dict[str, Timing]:
-    """One guided denoising step: of the base model, with adapters beside the weights and within, and officially."""
-    names = ("base", "beside", "merged", OFFICIAL)
-    short = torch.float16 if arena.device.type == "cuda" else torch.float32
+    """One guided denoising step: of the base model, with adapters within its weights and beside them, and officially.
+
+    The first two take their turns one after the other.
+    """
+    names = ("base", "merged", "beside", OFFICIAL)
+    short = torch.bfloat16 if arena.device.type == "cuda" else torch.float32
     bare = models.backbone(models.network(arena.tiny, arena.device, short)).predict
     ours = Ours(models.network(arena.tiny, arena.device, short), 1, "none", dropout=0.0, rank=arena.rank)
     one = Arena(arena.device, arena.tiny, arena.shape, 1, arena.official)
