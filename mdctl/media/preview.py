@@ -1,4 +1,4 @@
-"""Pictures of videos: contact sheets with labels, single frames as PNG."""
+"""Pictures of videos: contact sheets and moving walls with labels, strips and single frames as PNG."""
 
 import functools
 import io
@@ -89,6 +89,43 @@ def table(films: Sequence[Sequence[Frames]], rows: Sequence[str], columns: Seque
     return drawn
 
 
+def wall(rows: Sequence[tuple[str, Sequence[tuple[str, Frames]]]], *, least: int = 192) -> Frames:
+    """Videos of equal shape in rows as one video: a heading above each row, a label below each video.
+
+    Small ones are enlarged to `least` pixels or more. The edges of what comes back are even.
+    """
+    first = rows[0][1][0][1]
+    number, height, width = first.shape[:3]
+    times = max(1, -(-least // height))
+    tall, wide = height * times, width * times
+    heading, small = _font(_HEADING), _font(_TEXT)
+    labels = [[_broken(label, small, wide) for label, _ in films] for _, films in rows]
+    below = [(_TEXT + _GAP) * max(len(lines) for lines in line) + _MARGIN for line in labels]
+    across = max(len(films) for _, films in rows) * (wide + _MARGIN) + _MARGIN
+    down = _MARGIN + sum(_HEADING + _MARGIN + tall + more for more in below)
+    paper = Image.new("RGB", (across + across % 2, down + down % 2), _PAPER)
+    pen, top, corners = ImageDraw.Draw(paper), _MARGIN, []
+    for (title, films), line, more in zip(rows, labels, below, strict=True):
+        pen.text((_MARGIN, top), _fitting(title, heading), fill=_INK, font=heading)
+        top += _HEADING + _MARGIN
+        for place, lines in enumerate(line):
+            left = _MARGIN + place * (wide + _MARGIN)
+            corners.append((top, left, films[place][1]))
+            for deep, text in enumerate(lines):
+                pen.text((left, top + tall + _GAP + deep * (_TEXT + _GAP)), text, fill=_GREY, font=small)
+        top += tall + more
+
+    drawn = np.repeat(np.asarray(paper)[None], number, 0)
+    for y, x, film in corners:
+        drawn[:, y : y + tall, x : x + wide] = film.repeat(times, 1).repeat(times, 2)
+    return drawn
+
+
+def strip(frames: Frames, *, columns: int = 8, height: int = 96) -> bytes:
+    """A PNG of some frames of one video beside one another, evenly spread, each `height` pixels high."""
+    return _bytes(_row(frames, columns, height))
+
+
 def _row(frames: Frames, columns: int, height: int) -> Image.Image:
     number = min(columns, len(frames))
     picks = np.linspace(0, len(frames) - 1, number).round().astype(int)
@@ -110,6 +147,18 @@ def _font(size: int) -> Font:
 def _fitting(text: str, font: Font) -> str:
     """Text that this font can draw: harmless, and with `?` for what it has no letter for."""
     return "".join(char if _has(font, char) else "?" for char in safe(text, 120))
+
+
+def _broken(text: str, font: Font, width: int) -> list[str]:
+    """Text that this font can draw, in lines of this width as far as words allow."""
+    lines = [""]
+    for word in _fitting(text, font).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 @functools.cache

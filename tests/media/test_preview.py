@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mdctl.media.frames import Frames
-from mdctl.media.preview import contact_sheet, png
+from mdctl.media.preview import contact_sheet, png, strip, wall
 
 
 def ramp(number: int, height: int = 32, width: int = 48) -> Frames:
@@ -73,3 +73,20 @@ def test_sections_make_room_for_headings() -> None:
 def test_an_empty_sheet_is_a_picture_too() -> None:
     """No rows make a small white sheet."""
     assert opened(contact_sheet([])).width > 0
+
+
+def test_a_strip_is_one_row() -> None:
+    """Frames from first to last beside one another, and nothing else."""
+    shown = np.asarray(opened(strip(ramp(20), columns=4, height=64)))
+    assert shown.shape == (64, 4 * 96 + 3 * 2, 3)
+    assert [int(shown[32, 48 + place * 98, 0]) for place in range(4)][::3] == [0, 250]
+
+
+def test_a_wall_moves_where_its_videos_do() -> None:
+    """Videos stand enlarged in rows of their own, frame by frame; edges are even, and labels of any length fit."""
+    films = [("one two three " * 9, ramp(5)), ("\x1b[2J", ramp(5)[::-1])]
+    moving = wall([("above", films), ("below", films[:1])], least=64)
+    assert moving.shape[0] == 5
+    assert moving.shape[1] % 2 == moving.shape[2] % 2 == 0
+    changed = (moving[0] != moving[2]).any(-1)  # in the middle both show the same
+    assert changed.sum() == 3 * 64 * 96

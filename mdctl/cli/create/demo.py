@@ -30,6 +30,9 @@ SUBJECTS = (("monkey", "grass"), ("pumpkin", "sky"), ("car", "brick"))
 """Who does it, and in front of what, in the three videos."""
 
 SHEET = "contact-sheet.png"
+MOVING = "demo.gif"
+"""The same as one moving picture, beside the project's own files: what lies among its videos counts as one."""
+
 AGREES = 0.7
 """Agreement of a path with the clips' motion from which the demo counts it as learned."""
 
@@ -42,13 +45,13 @@ def mount(app: typer.Typer) -> None:
 def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of training and videos.")] = 0,
 ) -> int:
-    """See it work: learn a motion from shipped clips and put it on something else, in minutes on a CPU.
+    """See it work: learn a motion from shipped clips, in minutes.
 
     \b
     mdctl demo
     """
     from mdctl.media import clips as media
-    from mdctl.media import preview
+    from mdctl.media import ffmpeg, preview
 
     same_everywhere()
     clips = sorted(Path(str(files("mdctl.motion.starter").joinpath("samples"))).glob("orbiting_*.mp4"))
@@ -67,23 +70,23 @@ def demo(
     videos = [_video(project, scene, seed + place) for place, scene in enumerate(scenes)]
 
     # Lay the clips above the videos, and let the readers say what they see.
-    shown: list[tuple[str, Frames]] = []
-    for clip in project.clips:
-        path = project.path_of(clip)
-        frames = media.cut(path, start_s=0.0, fps=8, num_frames=16, width=64, height=64)
-        shown.append((f"clip: {CAPTION}", frames))
-    shown += [(f"made: {_prompt(scene)}", video.frames) for scene, video in zip(scenes, videos, strict=True)]
-    sheet = project.outputs / SHEET
-    atomic.write(sheet, preview.contact_sheet(shown))
-    verdicts = _read(shown[: len(clips)], scenes, videos)
+    paths = map(project.path_of, project.clips)
+    seen = [media.cut(path, start_s=0.0, fps=8, num_frames=16, width=64, height=64) for path in paths]
+    made = [(_prompt(scene), video.frames) for scene, video in zip(scenes, videos, strict=True)]
+    labelled = [(f"clip: {CAPTION}", frames) for frames in seen]
+    sheet, moving = project.outputs / SHEET, project.folder / MOVING
+    atomic.write(sheet, preview.contact_sheet([*labelled, *((f"made: {prompt}", frames) for prompt, frames in made)]))
+    wall = preview.wall([("The clips it learns from", [(CAPTION, frames) for frames in seen]), ("What it makes", made)])
+    atomic.write(moving, ffmpeg.encode(wall, 8, format="gif"))
+    verdicts = _read(seen, scenes, videos)
     face().done(
-        f"Clips and videos side by side: {sheet}",
+        f"Clips and videos side by side: {sheet}, and moving: {moving}",
         [
             f'mdctl gen {NAME} "a dog {MOTION} on a sand background"',
             "mdctl new golf ./clips/*.mp4     with clips of your own",
         ],
     )
-    face().result([*(str(video.path) for video in videos), str(sheet)], {"readers": verdicts})
+    face().result([*(str(video.path) for video in videos), str(sheet), str(moving)], {"readers": verdicts})
     if sum(verdicts) < len(verdicts) - 1:
         raise MdctlError(
             "the demo's videos are not what they should be.",
@@ -120,12 +123,12 @@ def _video(project: Project, scene: "Scene", seed: int) -> Video:
     )
 
 
-def _read(references: "Sequence[tuple[str, Frames]]", scenes: "Sequence[Scene]", videos: Sequence[Video]) -> list[bool]:
+def _read(references: "Sequence[Frames]", scenes: "Sequence[Scene]", videos: Sequence[Video]) -> list[bool]:
     """Whether each video shows who and where it was asked for, moving as the clips do."""
     from mdctl.measure import readers
     from mdctl.media import paths
 
-    tracks = [reading.track for _, frames in references if (reading := readers.read(frames)).track]
+    tracks = [reading.track for frames in references if (reading := readers.read(frames)).track]
     verdicts = []
     for scene, video in zip(scenes, videos, strict=True):
         seen = readers.read(video.frames)
