@@ -6,12 +6,14 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
+from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mdctl.cli.create import encoding, rendering
 from mdctl.cli.create.voices import Voice
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from mdctl.media.frames import Frames
     from mdctl.motion.backbone import Latents
 
-Format = Literal["mp4", "gif", "webp"]
+Format = Literal["mp4", "gif", "webp", "frames"]
+"""What a video is written as; frames is a folder of PNGs."""
+
 LONGEST_PROMPT = 100_000
 MAX_SEED = 2**63 - 1
 FOLLOW_ONE = 0.3
@@ -109,25 +113,26 @@ def read_target(wanted: str | None, container: Format | None, count: int, force:
     output = Path(wanted)
     if output.is_dir() or wanted.endswith(("/", os.sep)):
         return Target(output, None, container or "mp4")
-    suffix = output.suffix.lower().removeprefix(".")
-    if suffix not in ("mp4", "gif", "webp") or (container and container != suffix):
+    named = output.suffix.lower().removeprefix(".")
+    suffix = "frames" if container == "frames" and named not in get_args(Format) else named
+    if named == "frames" or suffix not in get_args(Format) or container not in (None, suffix):
         raise UsageFault(
             f"'{safe(wanted, 200)}' says no format that can be written.", fix="-o video.mp4, .gif, .webp, or a FOLDER/"
         )
     if count > 1:
         raise UsageFault(f"{count} videos do not fit into one file.", fix=f"-o {output.with_suffix('')}/")
-    if (taken := _taken(output)) and not force:
+    if (taken := _taken(output)) and not (force and suffix != "frames"):
         raise UsageFault(
             f"the file '{safe(str(taken[0]), 200)}' exists.",
             why="videos and their .json replace nothing.",
-            fix="another name, or --force",
+            fix="another name" + ", or --force" * (suffix != "frames"),
         )
     return Target(None, output.absolute(), suffix, force)  # type: ignore[arg-type]
 
 
 def format_of(video: Path) -> Format:
     """What kind of file a video is, by its name."""
-    known: dict[str, Format] = {".gif": "gif", ".webp": "webp"}
+    known: dict[str, Format] = {".gif": "gif", ".webp": "webp", "": "frames"}
     return known.get(video.suffix.lower(), "mp4")
 
 
@@ -141,6 +146,7 @@ def settled(asked: SampleSettings, trained: Mapping[str, Any]) -> SampleSettings
         steps=asked.steps,
         guidance=float(card.guidance if asked.guidance is None else asked.guidance),
         strength=Strength.parse(asked.strength).plain(),
+        strength_until=None if asked.strength_until == 1 else asked.strength_until,
         appearance_strength=Strength.parse(asked.appearance_strength).plain(),
         follow=float((FOLLOW_ONE if followed else 0.0) if asked.follow is None else asked.follow),
         clip=asked.clip,
@@ -151,8 +157,15 @@ def settled(asked: SampleSettings, trained: Mapping[str, Any]) -> SampleSettings
         height=asked.height or shape["height"],
         precision=asked.precision,
         sampler=asked.sampler,
-        merged=asked.merged,
+        merged=_merges(asked) or None,
     )
+
+
+def _merges(asked: SampleSettings) -> bool:
+    if asked.merged and asked.precision == "int8":
+        why = "it would round most of what they add away."
+        raise BadInput("adapters cannot be merged into a base model in 8 bits.", why=why, fix="--no-merged")
+    return asked.precision != "int8" if asked.merged is None else asked.merged
 
 
 # --- What is made.
@@ -241,6 +254,7 @@ def finished(videos: Iterator[Video], seeds: Sequence[int], cast: Cast) -> list[
     try:
         for video in videos:
             paths.append(str(video.path))
+            show(video.frames)
     except BaseException as stop:
         if not paths:
             raise
@@ -257,6 +271,13 @@ def finished(videos: Iterator[Video], seeds: Sequence[int], cast: Cast) -> list[
             fix=(*stop.fix, f"the same line with --seed {rest[0]} --count {len(rest)} makes the rest"),
         ) from stop
     return paths
+
+
+def show(frames: "Frames") -> None:
+    """Show a strip of a video, where the terminal can."""
+    from mdctl.media import preview
+
+    face().picture(partial(preview.strip, frames))
 
 
 def _followed(cast: Cast, studio: rendering.Studio, settings: SampleSettings) -> "Latents":
@@ -288,6 +309,27 @@ def _taken(video: Path) -> list[Path]:
     return [path for path in (video, video.with_suffix(".json")) if os.path.lexists(path)]
 
 
+def content(video: Path) -> bytes | list[bytes]:
+    """What a video's file holds, or the files of its frames."""
+    from mdctl.media import folders
+
+    return [path.read_bytes() for path in folders.pictures(video)] if video.is_dir() else video.read_bytes()
+
+
+def _create_folder(wanted: Path, frames: "Frames") -> Path:
+    """Write a folder of PNGs, whole or not at all; tell which name was free, for it and for the file beside it."""
+    from mdctl.media import preview
+
+    names = (wanted.with_name(f"{wanted.name}_{number}") for number in count(2))
+    for path in chain([wanted], names):
+        if not _taken(path):
+            with suppress(FileExistsError), atomic.folder(path) as stage:
+                for number, frame in enumerate(frames):
+                    atomic.write(stage / f"{number:03d}.png", preview.png(frame))
+                return path
+    raise AssertionError  # the names never end
+
+
 def _stamp() -> str:
     return datetime.now(UTC).strftime("%Y%m%d-%H%M")
 
@@ -311,13 +353,15 @@ def keep(take: Take, prompt: str, frames: "Frames", made_with: Mapping[str, Any]
         **made_with,
     }
     number = identity(record)
-    video = ffmpeg.encode(frames, take.settings.fps or 8, format=target.format, comment=f"mdctl {number}")
-    name = f"{_stamp()}_{slug(prompt, 60) or 'video'}_s{take.seed}.{target.format}"
-    wanted = target.file or (target.folder.absolute() if target.folder else cast.outputs) / name
-    if target.file and target.force:
-        for old in _taken(target.file):
+    name = f"{_stamp()}_{slug(prompt, 60) or 'video'}_s{take.seed}"
+    folder = target.folder.absolute() if target.folder else cast.outputs
+    if target.format == "frames":
+        path = _create_folder(target.file or folder / name, frames)
+    else:
+        video = ffmpeg.encode(frames, take.settings.fps or 8, format=target.format, comment=f"mdctl {number}")
+        for old in _taken(target.file) if target.file and target.force else ():
             discard(old)
-    path = atomic.create(wanted, video, beside=".json")
+        path = atomic.create(target.file or folder / f"{name}.{target.format}", video, beside=".json")
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     sidecar = {"schema": 1, "id": number, "video": path.name, "created": created, **record}
     try:

@@ -1,0 +1,63 @@
+"""What the terminal behind stderr can draw: asked so that nothing typed ahead is lost, and nothing is left behind."""
+
+import importlib.util
+import os
+import re
+import select
+import sys
+import time
+from contextlib import suppress
+
+_QUESTION = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
+"""Whether it knows kitty's graphics, and then what it is: the second every terminal answers, which ends the waiting."""
+
+_NATURE = re.compile(rb"\x1b\[\?([\d;]*)c")
+_KITTY = re.compile(rb"\x1b_Gi=31;OK\x1b\\")
+_SIXEL = b"4"
+_PATIENCE_S = 1.0
+"""A terminal at the end of a slow line needs its time, and one that never answers costs this once."""
+
+
+def graphics() -> str:
+    """How pictures can be drawn on stderr: `sixel`, `kitty`, or '' where they cannot."""
+    if os.environ.get("MDCTL_PICTURES") == "off" or importlib.util.find_spec("textual_image") is None:
+        return ""
+    with suppress(OSError, ValueError, ImportError):  # a stream without a descriptor, a system without termios
+        answer = _answer(sys.stdin.fileno(), sys.stderr.fileno())
+        nature = _NATURE.search(answer)
+        # Sixels first: some terminals that know both know only a part of what kitty draws.
+        if nature and _SIXEL in nature[1].split(b";")[1:]:
+            return "sixel"
+        return "kitty" if _KITTY.search(answer) else ""
+    return ""
+
+
+def _answer(ears: int, mouth: int) -> bytes:
+    """What the terminal says to the question; nothing where it may not be asked, or was not heard in time."""
+    import fcntl
+    import struct
+    import termios
+    import tty
+
+    # It has to be one terminal, mdctl in its foreground, and it has to tell how large its letters are.
+    if not (os.isatty(ears) and os.isatty(mouth) and os.ttyname(ears) == os.ttyname(mouth)):
+        return b""
+    size = struct.unpack("HHHH", fcntl.ioctl(mouth, termios.TIOCGWINSZ, bytes(8)))
+    if os.tcgetpgrp(ears) != os.getpgrp() or not all(size):
+        return b""
+    before = termios.tcgetattr(ears)
+    tty.setcbreak(ears, termios.TCSANOW)
+    try:
+        if _waits(ears, 0):  # somebody has typed ahead: that is for the next program, and is not to be read here
+            return b""
+        os.write(mouth, _QUESTION)
+        said, until = b"", time.monotonic() + _PATIENCE_S
+        while not _NATURE.search(said) and _waits(ears, until - time.monotonic()):
+            said += os.read(ears, 1024)
+        return said
+    finally:
+        termios.tcsetattr(ears, termios.TCSANOW, before)
+
+
+def _waits(descriptor: int, seconds: float) -> bool:
+    return bool(select.select([descriptor], [], [], max(0, seconds))[0])
