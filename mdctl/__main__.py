@@ -15,9 +15,14 @@ def run() -> None:
     from mdctl.cli import streams
 
     streams.steady()
-    from mdctl.cli.app import main
+    try:
+        with streams.waiting(sys.argv[1:]):
+            from mdctl.cli.app import main
 
-    sys.exit(main())
+            code = main()
+    except KeyboardInterrupt:  # while it was imported
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

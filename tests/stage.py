@@ -62,6 +62,8 @@ class Played:
     ) -> None:
         folder.mkdir(parents=True)
         (folder / "in").write_text(stdin, encoding="utf-8")
+        for name in ("out", "err"):  # so that they can be read before it has said anything
+            (folder / name).touch()
         self._folder = folder
         self._seen = b""
         self._screen, line = os.openpty() if terminal else (-1, -1)
@@ -69,7 +71,7 @@ class Played:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `mdctl` itself does, before torch is loaded
         if isinstance(_CONTEXT, multiprocessing.context.ForkServerContext):
             _CONTEXT.set_forkserver_preload(_HEAVY)
-        environment = {key: value for key, value in os.environ.items() if key.startswith(("MDCTL_", "COLUMNS", "TERM"))}
+        environment = {key: value for key, value in os.environ.items() if key.startswith(("MDCTL_", "COL", "TERM"))}
         self._process = _CONTEXT.Process(target=_act, args=(list(arguments), environment, folder, name, before))
         self._process.start()
         self.pid = self._process.pid or 0
@@ -154,8 +156,6 @@ def _act(
         os.setsid()  # so that the terminal which is opened next is its own
         line = os.open(terminal, os.O_RDWR)
         descriptors = (line, line, line)
-        for name in ("out", "err"):
-            (folder / name).touch()
     else:
         descriptors = (
             os.open(folder / "in", os.O_RDONLY),

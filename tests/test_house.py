@@ -1,4 +1,4 @@
-"""The house itself: walls, the one writer, the law of docstrings, and what is said of it in the README."""
+"""The house itself: walls, the one writer, the law of docstrings; what is said of it is in test_readme.py."""
 
 import ast
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
+from typed import commands
 
 import mdctl
 from mdctl.cli import app
@@ -46,6 +46,7 @@ ONLY_IN = {
     "subprocess": "child.py",
     "typer": "cli/",
     "rich": "cli/display.py",
+    "textual_image": "cli/display.py",
     "tomli": "workspace/documents.py",
     "tomlkit": "workspace/documents.py",
     "filelock": "workspace/locks.py",
@@ -220,16 +221,7 @@ print(codes, sorted(heavy & set(sys.modules)))
     assert told.stdout.strip() == "[0, 0, 0, 0, 0, 3, 0] []"
 
 
-# --- Commands, README, templates
-
-
-def commands() -> dict[str, typer.core.TyperCommand]:
-    """Every command by the words that name it."""
-    found: dict[str, typer.core.TyperCommand] = {}
-    for name, command in typer.main.get_command(app.app).commands.items():  # type: ignore[attr-defined]
-        inner = getattr(command, "commands", None)
-        found |= {f"{name} {word}": deeper for word, deeper in inner.items()} if inner else {name: command}
-    return found
+# --- Commands, the plan of the README, templates
 
 
 @pytest.mark.parametrize("name", commands())
@@ -241,18 +233,6 @@ def test_help_shows_how_it_is_typed(name: str, capsys: pytest.CaptureFixture[str
     assert said.err == ""
     assert len(re.findall(rf"^  mdctl {name}\b", said.out, re.MULTILINE)) >= 2
     assert commands()[name].help
-
-
-def test_readme_and_commands_agree() -> None:
-    """The words after `mdctl` in the README are the commands, all of them and no others."""
-    text = README.read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"```\w*\n(.*?)```", text, re.DOTALL))
-    typed = re.findall(r"(?:^|&& |\$\()mdctl ([a-z-]+)(?: ([a-z-]+))?", code, re.MULTILINE)
-    typed += re.findall(r"`mdctl ([a-z-]+)(?: ([a-z-]+))?", text)
-    groups = {name.split()[0] for name in commands() if " " in name}
-    named = {f"{first} {second}" if first in groups else first for first, second in typed}
-    assert named <= set(commands())
-    assert {name.split()[0] for name in commands()} == {name.split()[0] for name in named}
 
 
 def test_the_readme_draws_the_house_as_it_is() -> None:

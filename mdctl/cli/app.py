@@ -4,68 +4,122 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
+from typing import Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from mdctl import __version__
-from mdctl.cli import bench, signals, streams
-from mdctl.cli.create import demo, generate, grid, mix, start, train
+from mdctl.cli import groups, signals, streams
 from mdctl.cli.face import EPILOG, FLAGS, Face, Manners, draws, face, put, take_manners, wear
-from mdctl.cli.keep import clips, projects, verify
 from mdctl.cli.lines import Json, Lines, Quiet
-from mdctl.cli.share import archives
-from mdctl.cli.system import cache, config, doctor, models, shells, topics
-from mdctl.cli.view import gallery, log, look, opening
+from mdctl.cli.system import completion
 from mdctl.errors import MdctlError, NoSpace, NotReady, UsageFault, nearest
 from mdctl.text import safe
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+_typer = partial(
+    typer.Typer,
+    rich_markup_mode=None,
+    suggest_commands=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+FLOORS = {
+    "Start": {"new": "create.start", "doctor": "system.doctor", "demo": "create.demo"},
+    "Create": {
+        "train": "create.train",
+        "gen": "create.generate",
+        "mix": "create.mix",
+        "animate-image": "create.mix",
+        "grid": "create.grid",
+    },
+    "Look": {
+        "list": "view.look",
+        "show": "view.look",
+        "log": "view.log",
+        "open": "view.opening",
+        "path": "view.look",
+        "gallery": "view.gallery",
+        "verify": "keep.verify",
+    },
+    "Keep": {
+        "clips": "keep.clips",
+        "pin": "create.grid",
+        "rename": "keep.projects",
+        "copy": "keep.projects",
+        "rm": "keep.projects",
+        "restore": "keep.projects",
+        "trash": "keep.projects",
+    },
+    "Share": {"export": "share.archives", "import": "share.archives"},
+    "System": {
+        "models": "system.models",
+        "templates": "system.models",
+        "config": "system.config",
+        "cache": "system.cache",
+        "bench": "bench",
+        "completion": "system.shells",
+        "help": "system.topics",
+    },
+}
+"""Every command in the order in which it is needed, and the module that mounts it."""
+
+ROOMS = {word: room for floor in FLOORS.values() for word, room in floor.items()}
+SHORT = dict.fromkeys(("ls", "cp", "mv"), "keep.projects")
+"""Short names, which help does not list."""
 
 
-class _InOrder(TyperGroup):
-    """Commands in the order in which they are needed, not of the alphabet."""
+class _Program(groups.Group):
+    """All commands; the module of one is imported when somebody asks for it, so that nobody waits for the others."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Their names."""
-        return list(self.commands)
+        return list(ROOMS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """The command of this name, mounted."""
+        room = (ROOMS | SHORT).get(cmd_name)
+        if room and cmd_name not in self.commands:
+            mounted = _typer()
+            import_module(f"mdctl.cli.{room}").mount(mounted)
+            self.commands.update(typer.main.get_group(mounted).commands)
+        return super().get_command(ctx, cmd_name)
+
+    def get_help_option(self, ctx: typer.Context) -> TyperOption | None:  # type: ignore[override]
+        """That of Typer, but False where it is not given: to make something of a None it would import pydantic."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
+    def told(self, ctx: typer.Context) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """What each command does, from the table of completion: it is there without the modules."""
+        known = completion.table()["commands"]
+        for title, floor in FLOORS.items():
+            yield title, [(word, known[word]["about"]) for word in floor]
 
 
-app = typer.Typer(
+app = _typer(
     name="mdctl",
-    cls=_InOrder,
+    cls=_Program,
     help="Teach a text-to-video model a motion from your clips.",
     epilog=EPILOG,
-    rich_markup_mode=None,
     add_completion=False,
-    suggest_commands=False,
     invoke_without_command=True,
-    context_settings=HELP_NAMES,
     pretty_exceptions_enable=False,
 )
-start.mount(app)
-demo.mount(app)
-doctor.mount(app)
-train.mount(app)
-generate.mount(app)
-mix.mount(app)
-grid.mount(app)
-look.mount(app)
-log.mount(app)
-opening.mount(app)
-gallery.mount(app)
-clips.mount(app)
-projects.mount(app)
-verify.mount(app)
-archives.mount(app)
-models.mount(app)
-config.mount(app)
-cache.mount(app)
-shells.mount(app)
-bench.mount(app)
-topics.mount(app)
+
+
+def commands() -> dict[str, TyperCommand | TyperGroup]:
+    """Every command by its first word, for those who read them all."""
+    program = typer.main.get_group(app)
+    context = typer.Context(program)
+    found = {word: program.get_command(context, word) for word in ROOMS}
+    return cast(dict[str, TyperCommand | TyperGroup], found)
 
 
 @app.callback()
@@ -78,6 +132,8 @@ def welcome(
         face().result([f"mdctl {__version__}"], {"version": __version__})
         raise typer.Exit
     if context.invoked_subcommand is None:
+        from mdctl.cli.create import start
+
         start.greet()
     return 0
 
@@ -151,7 +207,7 @@ def _meant(error: typer.TyperException, message: str, context: typer.Context) ->
     if option := getattr(error, "option_name", None):
         return nearest(option, [*(name for known in command.params for name in known.opts), *FLAGS, "--home"])
     if message.startswith("No such command"):
-        near = nearest(message.split("'")[1], getattr(command, "commands", ()))
+        near = nearest(message.split("'")[1], cast(TyperGroup, command).list_commands(context))
         return near and f"{context.command_path} {near}"
     return None
 

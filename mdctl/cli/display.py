@@ -1,12 +1,17 @@
 """The live face for terminals: the only file that knows rich. All text passes `safe` and is drawn as `Text`."""
 
+import io
 import os
+import re
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
+from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -16,12 +21,37 @@ from rich.text import Text
 
 from mdctl.cli.face import Manners, Record, draws, error_lines
 from mdctl.cli.lines import Lines, LineView, clock, judged
+from mdctl.cli.sparks import smoothed, sparkline
+from mdctl.cli.terminal import graphics
 from mdctl.errors import MdctlError
 from mdctl.text import safe
 
-SPARKS = "▁▂▃▄▅▆▇█"
+MARKS = {"✓": "not dim green", "!": "not dim yellow", "✗": "not dim bold red"}
+"""Colours of the marks with which a fact may begin."""
+
 NARROW = 80
 """Below this many columns a training shows lines instead of the panel."""
+
+WIDEST = 100
+"""Columns that a panel or a picture takes at most."""
+
+MIN_ROOM = 20
+"""Below this many columns words are left to the terminal to wrap."""
+
+NUMBER = 3
+"""A first cell as narrow as this numbers its row, and the second names it."""
+
+LONGEST, HIGHEST = 12, 4
+"""Longer words of a table may be cut, such as paths; a cell takes so many lines at most."""
+
+COMMAND = re.compile(r"(  |^\$ )mdctl ")
+"""How a command stands in a line that is told."""
+
+LABEL = len("  saved  ")
+"""Columns before what an error tells."""
+
+DAY_S = 20 * 3600.0
+"""From so far ahead on, a time of day needs its day."""
 
 LONG_S = 60.0
 """A training that took longer ends with a bell: whoever began it looks elsewhere by then."""
@@ -52,18 +82,21 @@ class Tables(Lines):
         """Give a list as a table, or as TSV into a pipe."""
         if not draws(sys.stdout):
             super().answer(columns, rows, records, names)
-        else:
-            _console(self.manners, stderr=False).print(_table(columns, rows))
+        elif rows:
+            _tabulate(_console(self.manners, stderr=False), columns, rows)
 
     def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
         """Give one thing's facts, the first as a heading."""
         if not draws(sys.stdout):
             super().sheet(facts, record)
             return
-        grid = Table.grid(padding=(0, 2))
+        console = _console(self.manners, stderr=False)
+        widest = max((cell_len(safe(name)) for name, _ in facts), default=0) + 2
         for name, value in facts:
-            grid.add_row(text(name, "dim"), text(value))
-        _console(self.manners, stderr=False).print(grid)
+            lead = text(name, "dim")
+            lead.stylize(MARKS.get(name[:1], ""), 0, 1)
+            lead.pad_right(widest - lead.cell_len)
+            _write(console, lead, text(value, limit=10_000))
 
 
 class Screen(Tables):
@@ -72,37 +105,54 @@ class Screen(Tables):
     def __init__(self, manners: Manners) -> None:
         super().__init__(manners)
         self._err = _console(manners, stderr=True)
+        self._tell = self.say
+        self._graphics: str | None = None
 
     def say(self, text_: str) -> None:
         """Tell a sentence."""
-        self._err.print(text(text_), soft_wrap=True)
+        _write(self._err, Text(), text(text_))
 
     def warn(self, text_: str, code: str = "MD-NOTE") -> None:
         """Tell something that the user may not have expected."""
-        self._err.print(Text.assemble(("! ", "yellow"), text(text_)), soft_wrap=True)
+        _write(self._err, Text("! ", "yellow"), text(text_))
 
     def done(self, text_: str, then: Sequence[str] = ()) -> None:
         """Tell that something is finished, and which commands come next."""
-        self._err.print(Text.assemble(("✓ ", "green"), text(text_)), soft_wrap=True)
+        _write(self._err, Text("✓ ", "green"), text(text_))
         for place, line in enumerate(then):
             lead = "Next:  " if place == 0 else "       "
             self._err.print(Text.assemble((lead, "dim"), text(line, "cyan")), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table that is part of the story."""
-        self._err.print(text(title, "bold"))
-        self._err.print(_table(columns, rows))
+        self._err.print(text(title, "bold"), soft_wrap=True)
+        _tabulate(self._err, columns, rows)
+
+    def picture(self, png: Callable[[], bytes]) -> None:
+        """Show a picture, where this terminal can and the extra that draws it is installed."""
+        if self._graphics is None:
+            self._graphics = graphics()
+        if not self._graphics or (self._graphics == "kitty" and self._err.color_system != "truecolor"):
+            return  # kitty's pictures are known by their colour
+        with _spoken_to(None):  # or it would ask the terminal too, less carefully
+            from textual_image.renderable import SixelImage, TGPImage
+        image: Any = (SixelImage if self._graphics == "sixel" else TGPImage)(io.BytesIO(png()), "auto", "auto")
+        with _spoken_to(self._err.file):
+            self._err.print(image, width=min(WIDEST, self._err.width), height=max(1, self._err.height - 4))
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
         """A bar with the time it took."""
         began = time.monotonic()
-        bar = ProgressBar(total=total, width=30)
+        bar = _bar(total, 30 if self._err.width >= NARROW else 8)
         with Live(console=self._err, transient=False, refresh_per_second=8) as live:
 
             def show(done: int, remark: str = "") -> None:
                 bar.update(done)
                 row = Table.grid(padding=(0, 2))
+                for _ in range(4):
+                    row.add_column(no_wrap=True)
+                row.add_column(no_wrap=True, overflow="ellipsis")
                 passed = clock(time.monotonic() - began)
                 row.add_row(text(label), bar, text(f"{done}/{total}"), text(passed, "dim"), text(remark))
                 live.update(row)
@@ -111,16 +161,17 @@ class Screen(Tables):
             yield show
 
     @contextmanager
-    def training(self, title: str, place: str, total: int) -> Iterator[LineView]:
+    def training(self, title: str, place: str, total: int, every: int = 0) -> Iterator[LineView]:
         """A panel that follows the training; lines on a narrow terminal."""
         if self._err.width < NARROW:
-            with super().training(title, place, total) as view:
+            with super().training(title, place, total, every) as view:
                 yield view
             return
         began = time.monotonic()
         try:
-            with Live(console=self._err, transient=False, refresh_per_second=4) as live:
-                yield _Panel(live, title, place, total, self._taskbar)
+            panel = _Panel(self._err, title, place, total, every, self._taskbar)
+            with Live(console=self._err, get_renderable=panel.drawn, refresh_per_second=2):
+                yield panel
         finally:
             self._taskbar(None)
             if time.monotonic() - began > LONG_S and os.environ.get("MDCTL_NOTIFY") != "off":
@@ -145,106 +196,203 @@ class Screen(Tables):
     def fail(self, error: MdctlError) -> None:
         """Tell an error in its four parts."""
         first, *rest = error_lines(error)
-        what = text(first.removeprefix("error: "), "bold")
-        self._err.print(Text.assemble(("error: ", "bold red"), what), soft_wrap=True)
+        _write(self._err, Text("error: ", "bold red"), text(first.removeprefix("error: "), "bold"))
+        if rest:
+            rest[-1] = rest[-1].removesuffix(f"    {error.code}")
         for line in rest:
-            self._err.print(text(line, limit=10_000), soft_wrap=True)
+            whole = not line.startswith(("  why", "  saved"))  # a command is there to be copied
+            _write(self._err, text(line[:LABEL], "dim"), text(line[LABEL:], limit=10_000), whole=whole)
+        code, more = f"{' ' * LABEL}{error.code}", f" · mdctl help {error.code}"
+        if rest:
+            self._err.print(text(f"{code}{more}" if len(code + more) < self._err.width else code, "dim"))
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for number, column in enumerate(columns):
-        table.add_column(text(column), overflow="fold", no_wrap=not number)  # what comes first names the row
-    for row in rows:
-        table.add_row(*(text(cell) for cell in row))
-    return table
+@contextmanager
+def _spoken_to(stream: Any) -> Iterator[None]:
+    """Have what draws pictures speak to this stream: it knows no other than the one that the interpreter began with."""
+    kept = sys.__stdout__
+    vars(sys)["__stdout__"] = stream
+    try:
+        yield
+    finally:
+        vars(sys)["__stdout__"] = kept
 
 
-def sparkline(values: Sequence[float], width: int = 16) -> str:
-    """The course of some numbers in one line of blocks."""
-    if not values:
-        return ""
-    size = max(1, -(-len(values) // width))
-    means = [sum(part) / len(part) for part in (values[i : i + size] for i in range(0, len(values), size))]
-    low, high = min(means), max(means)
-    return "".join(SPARKS[round((value - low) / (high - low or 1) * (len(SPARKS) - 1))] for value in means)
+# --- Words and tables as wide as the terminal.
+
+
+def _write(console: Console, lead: Text, line: Text, *, whole: bool = False) -> None:
+    """Words after a mark, wrapped between words below it; what is there to be copied stays one line, as paths do."""
+    room = console.width - lead.cell_len
+    left = whole or room < MIN_ROOM or _longest(line) > room or COMMAND.search(line.plain)
+    lines = [line] if left else list(line.wrap(console, room)) or [line]
+    for number, part in enumerate(lines):
+        console.print(Text.assemble(lead if not number else " " * lead.cell_len, part), soft_wrap=True)
+
+
+def _tabulate(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table whose cells are wrapped between words; where that would be a ladder, each row in lines of its own."""
+    cells = [[text(cell) for cell in row] for row in rows]
+    grid = [[text(column, "dim") for column in columns], *cells]
+    widths = _widths([*zip(*grid, strict=True)], console.width - 2 * (len(columns) - 1))
+    if not widths:
+        for row in cells:
+            heads = 2 if row[0].cell_len <= NUMBER else 1
+            name = Text("  ").join(row[:heads])
+            name.stylize("bold")
+            _write(console, Text(), name)
+            told = [
+                Text.assemble((f"{column.lower()} " if column else "", "dim"), value)
+                for column, value in zip(columns[heads:], row[heads:], strict=True)
+                if value.plain
+            ]
+            _write(console, Text("  "), Text("  ").join(told))
+        return
+    head, *body = grid
+    console.print(Text("\n".join(_laid(console, head, widths)), style="dim"), soft_wrap=True)
+    if body:
+        console.print(Text("\n".join(line for row in body for line in _laid(console, row, widths))), soft_wrap=True)
+
+
+def _laid(console: Console, row: Sequence[Text], widths: Sequence[int]) -> Iterator[str]:
+    """A row of a table as lines; a Table of rich would take seconds for some thousand rows."""
+    parts = [
+        [cell.plain] if cell.cell_len <= width else [part.plain for part in cell.wrap(console, width)]
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    for line in zip_longest(*parts, fillvalue=""):
+        yield "  ".join(set_cell_size(part, width) for part, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _widths(columns: Sequence[Sequence[Text]], room: int) -> list[int]:
+    """How wide each column is, the widest made narrower until all fit; none where cells would be cut or too high."""
+    usual = [max(cell.cell_len for cell in column) for column in columns]
+    least = [min(LONGEST, max(_longest(cell) for cell in column)) for column in columns]
+    least[0] = usual[0]  # what comes first names the row
+    widths = [*usual]
+    while sum(widths) > room:
+        widest = max(range(len(widths)), key=lambda n: widths[n] if widths[n] > least[n] else 0)
+        if widths[widest] <= least[widest] or usual[widest] > HIGHEST * widths[widest]:
+            return []
+        widths[widest] -= 1
+    return widths
+
+
+def _longest(cell: Text) -> int:
+    return max((cell_len(word) for word in cell.plain.split()), default=0)
+
+
+def _bar(total: int, width: int) -> ProgressBar:
+    """A bar in colours of the terminal's own, which are made for its ground."""
+    return ProgressBar(total=total, width=width, style="bright_black", complete_style="cyan", finished_style="green")
+
+
+# --- The panel.
 
 
 class _Panel(LineView):
     """The panel of one training."""
 
-    def __init__(self, live: Live, title: str, place: str, total: int, taskbar: Callable[[int | None], None]) -> None:
-        super().__init__(title, lambda line: live.console.print(text(line)))
+    def __init__(
+        self,
+        console: Console,
+        title: str,
+        place: str,
+        total: int,
+        every: int,
+        taskbar: Callable[[int | None], None],
+    ) -> None:
+        super().__init__(title, lambda line: _write(console, Text(), text(line)))
+        self._title, self._place, self._total, self._every = title, place, total, every
+        # What the terminal echoes of Ctrl-C has room beside the panel; else it would push it out of its place.
+        self._width = min(console.width - 3, WIDEST)
         self._taskbar, self._percent = taskbar, -1
-        self._live, self._title, self._place = live, title, place
-        self._bar = ProgressBar(total=total, width=40)
+        self._bar = _bar(total, self._width - 36)
         self._losses: dict[str, deque[float]] = {"motion": deque(maxlen=400), "appearance": deque(maxlen=400)}
-        self._began = time.monotonic()
+        self._began = self._stepped = time.monotonic()
         self._saved: tuple[int, float] | None = None
         self._previews: list[Record] = []
         self._drawing = ""
 
     def step(self, record: Record) -> None:
         """Show one step that was done."""
-        self._last = record
+        self._last, self._stepped = record, time.monotonic()
         for name, values in self._losses.items():
             if record["loss"].get(name) is not None:
                 values.append(record["loss"][name])
-        self._draw()
+        percent = 100 * record["step"] // record["of"]
+        if percent != self._percent:
+            self._percent = percent
+            self._taskbar(percent)
 
     def saved(self, step: int) -> None:
         """Show that this step is safe on disk."""
         self._saved = step, time.monotonic()
-        self._draw()
 
     def drawing(self, text_: str) -> None:
         """Show how far a preview is."""
         self._drawing = text_
-        self._draw()
 
     def preview(self, record: Record) -> None:
         """Show that there is a preview, and what it tells."""
         self._previews.append(record)
         self._drawing = ""
-        self._draw()
 
-    def _previewed(self) -> str:
-        """Which previews there are, or how far the next one is, and both curves of what they tell."""
-        steps = " ".join(f"{step} ✓" for step in dict.fromkeys(record["step"] for record in self._previews[-4:]))
+    def drawn(self) -> Panel:
+        """The panel as it is now."""
+        record, now = self._last, time.monotonic()
+        step = record["step"] if record else 0
+        self._bar.update(step)
+        done = Table.grid(padding=(0, 2))
+        done.add_row(self._bar, text(f"{step}/{self._total}   {100 * step // self._total} %"))
+        ago = f"step {self._saved[0]} · {clock(now - self._saved[1])} ago" if self._saved else "not yet"
+        facts: list[tuple[str, Text | Table]] = [
+            ("training", done),
+            ("time", text(self._time(now))),
+            ("loss", text(self._loss())),
+            ("memory", text(f"{record['memory_gb']:.1f} GB" if record and record.get("memory_gb") else "")),
+            ("saved", text(ago)),
+            ("previews", text(self._previewed(step))),
+            ("judged", text(self._judged())),
+            ("Ctrl-C", text("stops after this step and saves; the same line goes on")),
+        ]
+        grid = Table.grid(padding=(0, 2))
+        for name, told in facts:
+            if not isinstance(told, Text) or told.plain:
+                grid.add_row(text(name, "dim"), told)
+        hint = text("loss is noisy by nature; judge by the previews", "dim")
+        place = text(self._place, "dim")
+        return Panel(Group(grid, hint), title=text(self._title), subtitle=place, width=self._width)
+
+    def _time(self, now: float) -> str:
+        """How long it took, how long it will take, when it is done, and how long a step takes."""
+        passed, record = clock(now - self._began), self._last
+        if record is None:
+            return f"{passed} · the first step takes longest"
+        pace = f"{record['s_per_step']:.2f} s/step"
+        if record["eta_s"] is None:
+            return f"{passed} done · the look comes first, then the motion   {pace}"
+        left = max(0.0, record["eta_s"] - (now - self._stepped) * (not self._drawing))
+        ready = time.strftime("%H:%M" if left < DAY_S else "%a %H:%M", time.localtime(time.time() + left))
+        return f"{passed} done · ~{clock(left)} left · ready about {ready}   {pace}"
+
+    def _loss(self) -> str:
+        room = min(30, (self._width - 48) // 2)
+        courses = {name: smoothed([*values]) for name, values in self._losses.items() if values}
+        return "   ".join(f"{name} {sparkline(course, room)} {course[-1]:.3f}" for name, course in courses.items())
+
+    def _previewed(self, step: int) -> str:
+        """How far a preview is, or which there are and when the next one comes."""
+        steps = [f"{done} ✓" for done in dict.fromkeys(record["step"] for record in self._previews[-4:])]
+        following = (step // self._every + 1) * self._every if self._every else 0
+        coming = [f"next at {following}"] if 0 < following <= self._total else []
+        return self._drawing or "   ".join([*steps, *coming])
+
+    def _judged(self) -> str:
+        """What previews tell, as curves."""
         curves = [
-            f"{name.split()[-1]} {sparkline(list(values), 8)} {values[-1]:.2f}"
+            f"{name} {sparkline(list(values), 8)} {values[-1]:.2f}"
             for name in ("motion learned", "appearance leaked")
             if (values := [found[name] for record in self._previews if name in (found := judged(record))])
         ]
-        return "   ".join(part for part in (self._drawing or steps, *curves) if part)
-
-    def _draw(self) -> None:
-        if self._last is None:
-            return
-        record, now = self._last, time.monotonic()
-        grid = Table.grid(padding=(0, 2))
-        done = Table.grid(padding=(0, 2))
-        self._bar.update(record["step"])
-        percent = 100 * record["step"] // record["of"]
-        if percent != self._percent:
-            self._percent = percent
-            self._taskbar(percent)
-        done.add_row(self._bar, text(f"{record['step']}/{record['of']}   {percent} %"))
-        grid.add_row(text("training", "dim"), done)
-        eta = "looks first" if record["eta_s"] is None else f"~{clock(record['eta_s'])} left"
-        took = f"{clock(now - self._began)} done · {eta}   {record['s_per_step']:.2f} s/step"
-        grid.add_row(text("time", "dim"), text(took))
-        losses = "   ".join(
-            f"{name} {sparkline(list(values))} {values[-1]:.3f}" for name, values in self._losses.items() if values
-        )
-        grid.add_row(text("loss", "dim"), text(losses))
-        if record.get("memory_gb"):
-            grid.add_row(text("memory", "dim"), text(f"{record['memory_gb']:.1f} GB"))
-        ago = f"step {self._saved[0]} · {clock(now - self._saved[1])} ago" if self._saved else "not yet"
-        grid.add_row(text("saved", "dim"), text(f"{ago}    (Ctrl-C stops and saves)"))
-        if told := self._previewed():
-            grid.add_row(text("previews", "dim"), text(told))
-        hint = text("loss is noisy by nature; judge by the previews", "dim")
-        self._live.update(
-            Panel(Group(grid, hint), title=text(self._title), subtitle=text(self._place, "dim"), width=NARROW)
-        )
+        return "   ".join(curves)

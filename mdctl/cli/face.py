@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TextIO
@@ -118,6 +118,9 @@ class Face(Protocol):
     def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
         """Give one thing's facts as the result."""
 
+    def picture(self, png: Callable[[], bytes]) -> None:
+        """Show a picture where it can be seen; it is drawn only there."""
+
     def event(self, record: Record) -> None:
         """Pass on a machine-readable record."""
 
@@ -127,8 +130,8 @@ class Face(Protocol):
     def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:
         """A bar; the function it lends takes what is done so far and a remark."""
 
-    def training(self, title: str, place: str, total: int) -> AbstractContextManager[TrainView]:
-        """The live view of a training."""
+    def training(self, title: str, place: str, total: int, every: int = 0) -> AbstractContextManager[TrainView]:
+        """The live view of a training; `every` is the steps from preview to preview, 0 without."""
 
     def ask(self, question: str, default: str) -> str:
         """Ask for one line; only where `interactive`."""
@@ -177,6 +180,16 @@ def error_lines(error: MdctlError) -> list[str]:
 def on_terminal(stream: TextIO) -> bool:
     """Whether somebody looks at this stream, and it can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def columns() -> int:
+    """How wide the terminal is that stdout goes to; 80 in a pipe."""
+    with suppress(ValueError):
+        if (told := int(os.environ.get("COLUMNS", ""))) > 0:
+            return told
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    return 80
 
 
 def draws(stream: TextIO) -> bool:

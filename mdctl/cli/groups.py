@@ -1,10 +1,63 @@
-"""Commands of two words, such as `clips list`."""
+"""Commands of two words, such as `clips list`, and help that says of each command what it does."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from mdctl.cli.face import EPILOG
+from mdctl.cli.face import EPILOG, columns
+
+WIDEST = 100
+"""Columns that help takes at most."""
+
+
+class _Page(typer.Context.formatter_class):  # type: ignore[misc, valid-type]
+    """Help as wide as the terminal; names take a third of it at most, and longer ones a line of their own."""
+
+    def __init__(self, **known: Any) -> None:
+        super().__init__(**{**known, "width": min(WIDEST, columns()) - 2})
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write what things are called, and what they mean beside it."""
+        super().write_dl(rows, min(col_max, self.width // 3), col_spacing)
+
+
+class Context(typer.Context):
+    """What Typer knows of a command line, with such help."""
+
+    formatter_class = _Page
+
+
+class Group(TyperGroup):
+    """Commands whose help tells of each in a whole sentence, wrapped where the terminal is narrow and never cut."""
+
+    context_class = Context
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """The command of this name."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            command.context_class = Context
+        return command
+
+    def told(self, ctx: typer.Context) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """Titles, each with commands and what they do."""
+        known = [(word, self.get_command(ctx, word)) for word in self.list_commands(ctx)]
+        yield "Commands", [(word, sentence(one.help or "")) for word, one in known if one and not one.hidden]
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Write them below their titles, as one table."""
+        told = [(title, rows) for title, rows in self.told(ctx) if rows]
+        widest = max((len(word) for _, rows in told for word, _ in rows), default=0)
+        for title, rows in told:
+            with formatter.section(title):
+                formatter.write_dl([(word.ljust(min(widest, formatter.width // 3)), about) for word, about in rows])
+
+
+def sentence(text: str) -> str:
+    """What a command does: the first sentence of its help."""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def mount(
@@ -12,7 +65,9 @@ def mount(
 ) -> typer.Typer:
     """Add commands under a common first word, and give what more of them can be added to."""
     told = "\n".join(examples)
-    group = typer.Typer(name=name, help=f"{about}\n\n\b\n{told}", rich_markup_mode=None, suggest_commands=False)
+    group = typer.Typer(
+        name=name, cls=Group, help=f"{about}\n\n\b\n{told}", rich_markup_mode=None, suggest_commands=False
+    )
     for word, command in commands.items():
         group.command(word, epilog=EPILOG)(command)
     app.add_typer(group)

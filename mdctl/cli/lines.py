@@ -57,6 +57,9 @@ class Lines:
         for name, value in facts:
             put(sys.stdout, f"{safe(name)}\t{safe(value, 10_000)}")
 
+    def picture(self, png: Callable[[], bytes]) -> None:
+        """Lines show no pictures."""
+
     def event(self, record: Record) -> None:
         """Records are for JSON; lines say the same in their own words."""
 
@@ -79,7 +82,7 @@ class Lines:
         yield show
 
     @contextmanager
-    def training(self, title: str, place: str, total: int) -> Iterator["LineView"]:
+    def training(self, title: str, place: str, total: int, every: int = 0) -> Iterator["LineView"]:
         """A line for each save, and one every half minute."""
         self._tell(safe(f"{title} · {place}"))
         yield LineView(title.split(" ")[0], self._tell)

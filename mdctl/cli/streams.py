@@ -2,8 +2,14 @@
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
+
+SLOW = {"new", "demo", "train", "gen", "mix", "animate-image", "grid", "clips", "gallery", "verify", "doctor", "bench"}
+"""Commands that are a while at loading before they can say anything."""
+
+WAIT = "loading ..."
 
 
 class Lasting:
@@ -36,6 +42,54 @@ def steady() -> None:
     if sys.stderr is None:
         sys.stderr = _nowhere()
     sys.stderr = Lasting(sys.stderr)
+
+
+class _Cleared:
+    """A stream that takes back what was shown only for the time being before it writes anything itself."""
+
+    def __init__(self, stream: TextIO, clear: Callable[[], None]) -> None:
+        self._stream, self._clear = stream, clear
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, on a line that is free."""
+        self._clear()
+        return self._stream.write(text)
+
+
+@contextmanager
+def waiting(words: Sequence[str]) -> Iterator[None]:
+    """Show whoever sits before a terminal at once that a slow command has begun, until it says something itself."""
+    stderr, shown = sys.stderr, _is_awaited(words)
+
+    def clear() -> None:
+        nonlocal shown
+        if shown:
+            shown = False
+            stderr.write(f"\r{' ' * len(WAIT)}\r")
+            stderr.flush()
+
+    if not shown:
+        yield
+        return
+    stderr.write(WAIT)
+    stderr.flush()
+    sys.stderr = _Cleared(stderr, clear)
+    if sys.stdout.isatty():
+        sys.stdout = _Cleared(sys.stdout, clear)
+    try:
+        yield
+    finally:
+        clear()
+
+
+def _is_awaited(words: Sequence[str]) -> bool:
+    """Whether it will be a while until a command says something, and somebody waits for that."""
+    command = next((word for word in words if not word.startswith("-")), "")
+    brief = {"-h", "--help", "-q", "--quiet", "--json", "--plain"}.intersection(words) or os.environ.get("MDCTL_PLAIN")
+    return command in SLOW and not brief and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def mute_stdout() -> None:

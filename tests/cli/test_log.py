@@ -109,5 +109,5 @@ def test_on_a_terminal(play: Play, golf: Project, monkeypatch: pytest.MonkeyPatc
         played.signal(signal.SIGINT)
         assert played.wait() == 130
     assert b"Traceback" not in played.screen
-    assert b"  step        step 6/6 100% motion" in played.screen
+    assert b"  step        6/6 100% motion" in played.screen
     assert b"\t" not in played.screen

@@ -127,3 +127,12 @@ def test_an_error_as_a_record(mdctl: Mdctl, golf: Project) -> None:
     assert (record["event"], record["code"], record["exit"]) == ("error", "MD-NOTFOUND", 3)
     assert record["what"] == "there is no project 'gulf'."
     assert {"why", "saved", "fix", "schema", "seq", "t", "command"} <= set(record)
+
+
+def test_hints(mdctl: Mdctl, golf: Project) -> None:
+    """`show` tells what is pinned, and `list` how to learn what is wrong with a project."""
+    golf.set("pin.strength", 0.7)
+    assert "pinned\t--strength 0.7" in mdctl("show", "golf").lines
+    assert "mdctl show golf" not in mdctl("list").err
+    (golf.folder / "project.toml").unlink()
+    assert "mdctl show golf" in mdctl("list").err

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import typer
 from PIL import Image
 from schema import checked
 from stage import Mdctl, Said
@@ -23,7 +22,7 @@ from mdctl.workspace.runs import Run
 def commands() -> list[str]:
     """Every command by the words that name it."""
     found = []
-    for name, command in typer.main.get_command(app.app).commands.items():  # type: ignore[attr-defined]
+    for name, command in app.commands().items():
         inner = getattr(command, "commands", None)
         found += [f"{name} {word}" for word in inner] if inner else [name]
     return found

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-import typer
 from stage import Mdctl
 
 import mdctl as package
@@ -18,7 +17,7 @@ from mdctl.workspace import config
 def commands() -> list[str]:
     """Every command by the words that name it."""
     found = []
-    for name, command in typer.main.get_command(app.app).commands.items():  # type: ignore[attr-defined]
+    for name, command in app.commands().items():
         inner = getattr(command, "commands", None)
         found += [f"{name} {word}" for word in inner] if inner else [name]
     return found

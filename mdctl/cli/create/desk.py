@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mdctl.cli.face import face
+from mdctl.cli.view.look import size
 from mdctl.errors import BadInput
 from mdctl.settings import Shape
 from mdctl.text import safe
@@ -154,8 +155,8 @@ def stored(clips: Sequence[NewClip]) -> str:
     """What became of their files, in words."""
     if clips and clips[0].linked:
         return "linked and not copied; leave the originals where and as they are"
-    megabytes = sum({clip.sha256: clip.size_bytes for clip in clips}.values()) / 1e6
-    return f"{megabytes:.1f} MB copied, originals untouched"
+    copied = sum({clip.sha256: clip.size_bytes for clip in clips}.values())
+    return f"{size(copied)} copied, originals untouched"
 
 
 def _used(found: "Look") -> dict[str, object]:

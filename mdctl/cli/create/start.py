@@ -36,11 +36,12 @@ def greet() -> None:
     """What `mdctl` alone says."""
     projects = Project.all()
     models = ", ".join(name for name, card in CARDS.items() if weights.installed(card)) or "none"
-    face().say("mdctl teaches a video model a motion from your clips.")
-    face().say("  mdctl demo                              see it work, no download")
-    face().say('  mdctl new golf ./clips/*.mp4            then: mdctl train golf · mdctl gen golf "..."')
-    count = f"{len(projects)} project{'s' * (len(projects) != 1)}"
-    face().say(f"{count} · base models: {models}                             mdctl --help")
+    face().say("Teach a video model a motion from your clips.")
+    face().say("  mdctl demo                      see it work, no download")
+    face().say("  mdctl new golf ./clips/*.mp4    make a project of your clips")
+    face().say("  mdctl train golf                learn their motion")
+    face().say('  mdctl gen golf "..."            put it on whatever you name')
+    face().say(f"{len(projects)} project{'s' * (len(projects) != 1)} · base models: {models} · mdctl --help")
 
 
 def card_for(model: str) -> ModelCard:
@@ -73,7 +74,7 @@ def new(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")] = False,
     dry_run: options.DryRun = False,
 ) -> int:
-    """Make a project out of a few clips of one motion, or out of pictures of one look.
+    """Make a project of a few clips of one motion, or of pictures.
 
     \b
     mdctl new golf ./clips/*.mp4
@@ -145,7 +146,7 @@ def make_project(
         raise BadInput(
             "none of the clips can be used; no project was made.",
             why="; ".join(dict.fromkeys(f"{safe(f.name, 60)}: {', '.join(f.reasons)}" for f in left_out))[:400],
-            fix=next((found.hint for found in left_out if found.hint), f"mdctl new {name} OTHER_CLIPS"),
+            fix=next((_advice(name, found.hint) for found in left_out if found.hint), f"mdctl new {name} OTHER_CLIPS"),
         )
     if _already(name, kept, window):
         face().done(f"All of these clips are in '{name}' already; nothing was changed.", [f"mdctl train {name}"])
@@ -170,6 +171,10 @@ def make_project(
         [f"mdctl train {name}"],
     )
     return Made("partial" if left_out else "done", project, left_out)
+
+
+def _advice(name: str, hint: str) -> str:
+    return f"mdctl new {name} CLIPS... {hint}" if hint.startswith("--") else hint
 
 
 def _kind(paths: Sequence[Path]) -> str:

@@ -13,6 +13,7 @@ from mdctl.cli.create import desk, start
 from mdctl.cli.create.encoding import cutting, intact
 from mdctl.cli.face import face
 from mdctl.cli.keep.sheet import seconds, shape_of, sheet
+from mdctl.cli.turns import turn
 from mdctl.cli.view import look
 from mdctl.errors import BadInput, NotFound, UsageFault
 from mdctl.text import safe
@@ -66,7 +67,7 @@ def list_clips(name: options.ProjectName) -> int:
             "source": clip.source,
         }
         records.append(record)
-    columns = ["#", "CLIP", "LENGTH", "SOURCE", "PART", "CAPTION OF ITS OWN", "SIZE"]
+    columns = ["#", "CLIP", "LENGTH", "SOURCE", "PART", "CAPTION", "SIZE"]
     face().answer(columns, rows, records, [clip.name for clip in project.clips])
     return 0
 
@@ -82,6 +83,7 @@ def add(
     crop_bars: desk.CropBars = False,
     link: desk.Link = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first clip that cannot be used.")] = False,
+    wait: options.Wait = None,
     dry_run: options.DryRun = False,
 ) -> int:
     """Add clips to a project, looked at as `new` looks at them.
@@ -93,7 +95,7 @@ def add(
     """
     project = Project.open(name)
     paths, window = start.chosen(files, trim)
-    with nullcontext() if dry_run else project.locked("clips"):
+    with nullcontext() if dry_run else turn(project, "clips", wait):
         shape = shape_of(project, {})
         wishes = desk.Wishes(window, strict, split, crop_bars, link)
         looks = desk.examined(paths, shape, wishes, project.record.kind)
@@ -132,6 +134,7 @@ def remove(
     which: Annotated[
         list[str], typer.Argument(metavar="NUMBERS...", help="As clips list counts them, or names.", show_default=False)
     ],
+    wait: options.Wait = None,
 ) -> int:
     """Take clips out of a project; their copies stay in its folder for runs that learned from them.
 
@@ -140,7 +143,7 @@ def remove(
     mdctl clips rm golf 2 swing_c.mp4
     """
     project = Project.open(name)
-    with project.locked("clips"):
+    with turn(project, "clips", wait):
         gone = {_number(project, word) for word in which}
         rest = [clip for number, clip in enumerate(project.clips, 1) if number not in gone]
         if not rest:
@@ -173,6 +176,7 @@ def change(
         bool | None,
         typer.Option("--crop-bars/--keep-bars", help="Whether its black bars are cut off.", show_default=False),
     ] = None,
+    wait: options.Wait = None,
 ) -> int:
     """Change which part of a clip is used, or what is said of it.
 
@@ -183,7 +187,7 @@ def change(
     if trim is None and caption is None and crop_bars is None:
         raise UsageFault("nothing is said to be changed.", fix=f'mdctl clips set {name} {which} --caption "..."')
     project = Project.open(name)
-    with project.locked("clips"):
+    with turn(project, "clips", wait):
         number = _number(project, which)
         clip = project.clips[number - 1]
         if trim is not None:

@@ -12,6 +12,7 @@ import typer
 
 from mdctl.cli import groups, options
 from mdctl.cli.face import EPILOG, face
+from mdctl.cli.turns import turn
 from mdctl.cli.view import look
 from mdctl.cli.view.look import size
 from mdctl.errors import MdctlError, NotFound, UsageFault
@@ -39,15 +40,19 @@ def mount(app: typer.Typer) -> None:
 
 
 def rename(
-    name: Annotated[str, typer.Argument(metavar="OLD", help="The project.", show_default=False)], new_name: NewName
+    name: Annotated[str, typer.Argument(metavar="OLD", help="The project.", show_default=False)],
+    new_name: NewName,
+    wait: options.Wait = None,
 ) -> int:
-    """Give a project another name; what stands beside its videos keeps the old one, as history.
+    """Give a project another name; its videos go with it.
+
+    What stands beside a video keeps the old name, as history.
 
     \b
     mdctl rename golf golf-swing
     mdctl rename golf golf-swing --json
     """
-    with Project.find(name).locked("rename") as project:
+    with turn(Project.find(name), "rename", wait) as project:
         renamed = project.renamed(new_name)
     face().done(f"'{name}' is called '{new_name}' now.", [f"mdctl show {new_name}"])
     return _placed(renamed.folder, {"project": new_name, "was": name})
@@ -57,14 +62,15 @@ def copy(
     name: options.ProjectName,
     new_name: NewName,
     with_runs: Annotated[bool, typer.Option("--with-runs", help="Copy its runs and videos too.")] = False,
+    wait: options.Wait = None,
 ) -> int:
-    """Make another project of the same clips and settings, to train it in another way.
+    """Make another project of the same clips and settings.
 
     \b
     mdctl copy golf golf-r16
     mdctl copy golf golf-2 --with-runs
     """
-    with Project.open(name).locked("copy") as project:
+    with turn(Project.open(name), "copy", wait) as project:
         twin = project.copy(new_name, with_runs=with_runs)
     all_of_it = " with its runs and videos" if with_runs else ", its clips and settings"
     face().done(
@@ -95,9 +101,12 @@ def rm(
     keep: Annotated[
         int | None, typer.Option("--keep", metavar="K", min=1, help="Saves of each run that stay.", show_default="2")
     ] = None,
+    wait: options.Wait = None,
     dry_run: options.DryRun = False,
 ) -> int:
-    """Move a project, or only a part of it, to the trash, from where `restore` brings it back.
+    """Move a project, or a part of it, to the trash.
+
+    `mdctl restore` brings it back to where it was.
 
     \b
     mdctl rm golf
@@ -109,7 +118,7 @@ def rm(
     if keep is not None and not checkpoints:
         raise UsageFault("--keep says how many saves stay.", fix=f"mdctl rm {name} --checkpoints --keep {keep}")
     project = Project.find(name)
-    with nullcontext() if dry_run else project.locked("rm"):
+    with nullcontext() if dry_run else turn(project, "rm", wait):
         pinned = _pinned(project)
         chosen = _chosen(project, run, outputs, keep or FULL_SAVES if checkpoints else None, pinned)
         whose = f"{chosen.what} of '{name}'" if chosen.parts else f"'{name}'"
@@ -137,7 +146,7 @@ def restore(
         typer.Option("--as", metavar="NEW", help="Another name, for a whole project.", show_default=False),
     ] = None,
 ) -> int:
-    """Bring back what `rm` removed last under a name, the whole project or a part of it, to where it was.
+    """Bring back what `rm` removed last under a name.
 
     \b
     mdctl restore golf

@@ -75,6 +75,7 @@ def sheet(
     for one in left_out:
         face().warn(f"{one.clip.name} cannot be used like this: {', '.join(one.reasons)}.")
     _tell_run(project, shape)
+    face().picture(lambda: picture)
     face().done(f"{title}, as training sees them.")
     face().result([str(path)], {"project": name, "failed": [one.clip.name for one in left_out], **to_table(shape)})
     return 11 if left_out else 0

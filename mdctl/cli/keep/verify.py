@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from mdctl.cli import options
 from mdctl.cli.create import videos
 from mdctl.cli.face import EPILOG, face
+from mdctl.cli.turns import turn
 from mdctl.errors import BadInput, Busy, MdctlError, NotReady, Refused, UsageFault
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
@@ -48,8 +50,9 @@ class Seen:
 def verify(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="The project.", show_default=False)] = None,
     every: Annotated[bool, typer.Option("--all", help="All projects, and the videos of mixes.")] = False,
+    wait: options.Wait = None,
 ) -> int:
-    """Check every clip, save and video of a project against what was noted of it when it was kept.
+    """Check every clip, save and video of a project for damage.
 
     \b
     mdctl verify golf
@@ -63,7 +66,7 @@ def verify(
         try:
             with ExitStack() as held:
                 with suppress(NotReady):  # where nothing can be written, nothing changes while it is looked at either
-                    held.enter_context(project.locked("verify"))
+                    held.enter_context(turn(project, "verify", wait))
                 found[project.name] = _looked(project.name, _stages(project))
         except Busy as fault:
             busy.append(fault)

@@ -5,8 +5,8 @@ CODES = {
     "not agree. It was refused whole; ask whoever made it for a fresh one.",
     "MD-BUG": "A fault of mdctl itself, not yours. The traceback is kept in the log that is named; mdctl "
     "doctor --report gives what is needed to mend it.",
-    "MD-BUSY": "Another process is changing this project or folder; the message names it. Wait for it: the "
-    "lock ends with its process, however that ends.",
+    "MD-BUSY": "Another process is changing this project or folder; the message names it. Wait for it (--wait 10m "
+    "does): the lock ends with its process, however that ends.",
     "MD-CHILD": "A program that mdctl started could not be started, took too long or said too much, and was ended.",
     "MD-CLIP": "A file is no video or picture that mdctl reads: what it is, or what is wrong with it, stands "
     "beside it.",
@@ -59,8 +59,8 @@ CODES = {
     "MD-REPLACED": "What is pulled takes the place of a copy that is here already, which is deleted once the new "
     "one is whole.",
     "MD-RUN-DIFFERS": "The last run was made with other settings, clips, seed or base model than are asked for now; "
-    "the differences are listed. --fresh begins a new run, the line without them goes on with the "
-    "old one.",
+    "the differences are listed. --fork begins a new run from what the old one learned, --fresh one from nothing, and "
+    "the line without them goes on with the old one.",
     "MD-SAVE-DAMAGED": "A save is not what was written: a file is missing, or its hash differs. The one before is "
     "used.",
     "MD-SAVE-LOST": "No save is left from which this run can go on. --fresh begins a new run; the old one stays.",

@@ -69,12 +69,18 @@ def _split(line: str) -> list[str]:
     raise ValueError(line)
 
 
+def table() -> dict[str, Any]:
+    """Commands, flags and their words, and what each does."""
+    known: dict[str, Any] = json.loads(Path(__file__).with_name("completion.json").read_text("utf-8"))
+    return known
+
+
 # --- What fits.
 
 
 def offered(words: Sequence[str]) -> tuple[list[Offer], bool]:
     """What may stand for the last of these words, and whether files may."""
-    place = _Place(json.loads(Path(__file__).with_name("completion.json").read_text("utf-8")))
+    place = _Place(table())
     for word in words[:-1]:
         place.pass_(word)
     current, head = words[-1], ""

@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import typer
 
 from mdctl.catalog import CARDS
-from mdctl.cli import app
+from mdctl.cli import app, groups
 from mdctl.cli.face import FLAGS
 from mdctl.settings import OBJECTIVES, PRECISIONS, ClipSettings, SampleSettings, TrainSettings
 from mdctl.workspace import locations
@@ -63,7 +63,8 @@ TOPICS = ("exit-codes", "env", "vram")
 
 def table() -> dict[str, Any]:
     """Commands with their arguments and options, settings with their values, and what is shipped by name."""
-    root = typer.main.get_command(app.app)
+    root = typer.main.get_group(app.app)
+    root.commands = dict(app.commands())
     everywhere: list[tuple[str, str | None, str]] = [(name, None, "") for name in FLAGS if name.startswith("--")]
     everywhere += [("--home", "file", "The folder of all data."), ("--help", None, "Show how it is used.")]
     return {
@@ -79,7 +80,7 @@ def table() -> dict[str, Any]:
 
 
 def _command(command: Any, name: str) -> dict[str, Any]:
-    about = " ".join((command.help or "").partition("\n\n")[0].split())
+    about = groups.sentence(command.help or "")
     known = [one for one in command.params if not getattr(one, "hidden", False)]
     options = [_option(one, name) for one in known if one.param_type_name == "option" and one.name != "help"]
     if inner := getattr(command, "commands", None):

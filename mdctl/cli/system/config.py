@@ -58,7 +58,7 @@ def show(
     project = Project.open(name) if name else None
     rows, records = [], []
     for table, kind in presets.KINDS.items():
-        sources = layers(table, project, None, {}, _base(project) if table == "train" else "")
+        sources = layers(table, project, None, {}, _base(project) if table != "clips" else "")
         came = origins(sources)
         for key, value in asdict(resolve(kind, table, sources)).items():
             record = {"key": f"{table}.{key}", "value": value, "origin": came.get(key, "built-in")}

@@ -38,7 +38,9 @@ def doctor(
     ] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Mend first what is safe to mend.", show_default=False)] = False,
 ) -> int:
-    """Try out whether this computer can do the work: device, ffmpeg, disk, data folder, models. Nothing is downloaded.
+    """Try out whether this computer can do the work.
+
+    Device, ffmpeg, disk, data folder and models are put to use; nothing is downloaded.
 
     \b
     mdctl doctor

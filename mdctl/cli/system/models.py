@@ -53,7 +53,7 @@ def list_models() -> int:
     )
     for record in records:
         if record["get"]:
-            face().say(f"{record['name']}:  {record['get']}")
+            face().say(f"{record['name']}:".ljust(12) + f" {record['get']}")
     return 0
 
 
@@ -149,7 +149,9 @@ def show_template(name: Annotated[str, typer.Argument(metavar="TEMPLATE", show_d
     template = presets.read(name)
     facts = [(template.name, template.about)]
     facts += [
-        (f"{table}.{key}", str(value)) for table, values in template.tables.items() for key, value in values.items()
+        (f"{table}.{key}", str(value).lower() if isinstance(value, bool) else str(value))
+        for table, values in template.tables.items()
+        for key, value in values.items()
     ]
     face().sheet(facts, {"name": template.name, "about": template.about, **template.tables})
     return 0

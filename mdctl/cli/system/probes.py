@@ -194,10 +194,16 @@ def data() -> Iterator[Finding]:
         if moved.read_text("utf-8") != "written again":
             raise NotReady("the data folder gives back something else than was written.", why=str(locations.home()))
         _hold(place / "two")
+        native = locks.native(place / "two")
     finally:
         with suppress(MdctlError, OSError):
             atomic.remove(place)
-    yield Finding("data", "ok", f"{locations.home()}: writing, fsync, rename and locks work")
+    if native:
+        yield Finding("data", "ok", f"{locations.home()}: writing, fsync, rename and locks work")
+    else:
+        told = f"{locations.home()}: writing, fsync and rename work; this disk has no locks, so files stand in for them"
+        fix = "where other computers write here too, set MDCTL_HOME to a folder on a disk of this computer"
+        yield Finding("data", "warning", told, (fix,))
 
 
 def _hold(path: Path) -> None:

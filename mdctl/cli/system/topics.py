@@ -52,6 +52,9 @@ What takes less GPU memory, the mildest first:
                       the base model in 16 bits; adapters stay in 32
   mdctl train NAME --template low-vram --fresh
                       all of these
+  mdctl train NAME --precision int8 --fresh
+                      the base model in 8 bits: half of 16, and inexact, which
+                      what is learned so says of itself
   mdctl new NAME-2 CLIPS... --size 256x256 --frames 8
                       smaller and shorter clips
 
@@ -74,7 +77,7 @@ def help_(
     ] = None,
     whole: Annotated[bool, typer.Option("--all", help="The whole reference, as Markdown.", show_default=False)] = False,
 ) -> int:
-    """Explain a topic: exit-codes, env, vram, events, the code of an error, a command, or everything.
+    """Explain a topic, the code of an error, or a command.
 
     \b
     mdctl help exit-codes
@@ -165,9 +168,12 @@ def _wrapped(text: str, indent: int = 2) -> str:
 
 def _groups(root: typer.Context) -> dict[str, typer.Context]:
     """Every command by the one word that it begins with, as a context that can tell its help."""
-    inner: dict[str, Any] = getattr(root.command, "commands", {})
-    return {name: command.make_context(name, [], parent=root, resilient_parsing=True)
-            for name, command in inner.items()}  # fmt: skip
+    group: Any = root.command
+    names = group.list_commands(root) if hasattr(group, "list_commands") else ()
+    return {
+        name: group.get_command(root, name).make_context(name, [], parent=root, resilient_parsing=True)
+        for name in names
+    }
 
 
 def _commands(root: typer.Context) -> Iterator[tuple[str, typer.Context]]:

@@ -51,7 +51,7 @@ def gallery(
     ] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the page once it is written.")] = False,
 ) -> int:
-    """Write one page of all videos: what was asked, how each was made, the clips and the losses beside them.
+    """Write a page of all videos, clips and losses beside them.
 
     \b
     mdctl gallery --open

@@ -3,6 +3,7 @@
 import json
 import platform
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from mdctl.cli import options
-from mdctl.cli.face import EPILOG, draws, face, put
+from mdctl.cli.face import EPILOG, columns, draws, face, put
 from mdctl.cli.lines import train_line
 from mdctl.errors import NotFound
 from mdctl.text import safe
@@ -23,6 +24,9 @@ Record = Mapping[str, Any]
 
 LOOK_EVERY_S = 0.25
 """How often a log that is followed is looked at again."""
+
+ROOM = 40
+"""So many columns a record wants beside its time; on a narrower terminal it goes on below it."""
 
 _HEAD = {"schema", "seq", "t", "event", "command", "project", "run"}
 
@@ -37,7 +41,7 @@ def log(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training ends.")] = False,
     run: Annotated[int | None, typer.Option(help="Which run: 1, 2, ...", show_default="the newest")] = None,
 ) -> int:
-    """Tell what happened in a run: plan, steps, saves, and whatever was done otherwise than asked.
+    """Tell what happened in a run: plan, steps, saves, changes.
 
     \b
     mdctl log golf
@@ -130,16 +134,26 @@ def _teller(run: Run) -> Callable[[Record], None]:
         return lambda record: None
     if manners.plain or not draws(sys.stdout):
         return lambda record: put(sys.stdout, "\t".join(_cells(record, 10_000)))
-    return lambda record: put(sys.stdout, _line(record))
+    return lambda record: put(sys.stdout, _line(record, columns()))
 
 
 def _cells(record: Record, limit: int = 500) -> list[str]:
     return [safe(text, limit) for text in (str(record.get("t", "")), record["event"], told(record))]
 
 
-def _line(record: Record) -> str:
+def _line(record: Record, width: int) -> str:
     when, event, text = _cells(record)
-    return f"{when.replace('T', ' ').removesuffix('Z')}  {event:<11} {text}"
+    head = f"{when.replace('T', ' ').removesuffix('Z')}  {event:<11} "
+    indent = len(head) if width - len(head) >= ROOM else 2
+    lines = textwrap.wrap(
+        head + text.removeprefix(f"{event} "),
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,  # a path is there to be copied
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+    return "\n".join(lines)
 
 
 def told(record: Record) -> str:

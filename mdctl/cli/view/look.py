@@ -1,14 +1,17 @@
 """`list`, `show` and `path`: what there is, without loading anything heavy."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
 from mdctl.cli import options
-from mdctl.cli.create import previews
 from mdctl.cli.face import EPILOG, face
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
+
+USED = "%Y-%m-%d %H:%M"
+"""How it is told when a project was last used: to programs by UTC, to people by their own clock."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -31,7 +34,7 @@ def list_projects(
         Literal["new", "paused", "trained", "attention"] | None, typer.Option(help="Only these.", show_default=False)
     ] = None,
 ) -> int:
-    """List all projects: how far each is, and what it takes on disk.
+    """List all projects: how far each is, and its size on disk.
 
     \b
     mdctl list
@@ -50,13 +53,16 @@ def list_projects(
             record["model"],
             str(record["videos"]),
             size(record["bytes"]),
-            record["used"],
+            f"{datetime.strptime(record['used'], USED).replace(tzinfo=UTC).astimezone():{USED}}",
         ]
         for record in records
     ]
     if not records and not status:
         face().say("There are no projects yet.  mdctl new golf ./clips/*.mp4")
     face().answer(columns, rows, records, [record["name"] for record in records])
+    for record in records:
+        if record["status"] == "needs attention":
+            face().say(f"What is wrong with '{record['name']}':  mdctl show {record['name']}")
     return 0
 
 
@@ -70,7 +76,7 @@ def _record(project: Project) -> dict[str, Any]:
         "model": project.record.model if not fault else "?",
         "videos": len(project.videos()),
         "bytes": project.disk_bytes(),
-        "used": project.last_used.strftime("%Y-%m-%d %H:%M"),
+        "used": project.last_used.strftime(USED),
         "path": str(project.folder),
     }
 
@@ -82,6 +88,8 @@ def show(name: options.ProjectName) -> int:
     mdctl show golf
     mdctl show golf --json
     """
+    from mdctl.cli.create import previews
+
     project = Project.find(name)
     if fault := project.fault:
         raise fault
@@ -95,12 +103,16 @@ def show(name: options.ProjectName) -> int:
         saves = [save.step for save in run.saves()]
         runs.append({"id": run.id, "status": run.status, "steps": run.steps, "saves": saves, "settings": run.settings})
         facts.append((f"run {number}", f"{run.status}   saves {', '.join(map(str, saves)) or 'none'}   {run.id}"))
+        if run.settings.get("train", {}).get("precision") == "int8":
+            facts.append(("", "learned on the base model in 8 bits; inexact on it as it is"))
         base, seen = previews.course(run)
         if seen:
             step, last = previews.suggested(run), seen[-1]
             told = f"motion learned {base:.2f} to {last.learned:.2f}, appearance leaked {last.leaked:.2f}"
             facts.append(("", f"previews: {told}{f'; they speak for step {step}' if step else ''}"))
             runs[-1] |= {"learned": last.learned, "leaked": last.leaked, "suggested": step}
+    if record.pin:
+        facts.append(("pinned", "  ".join(f"--{key} {value}" for key, value in record.pin.items())))
     facts.append(("videos", str(len(project.videos()))))
     sizes = {part: project.disk_bytes(part) for part in ("runs", "outputs", "clips")}
     facts.append(("disk", ", ".join(f"{part} {size(count)}" for part, count in sizes.items())))

@@ -42,7 +42,7 @@ def open_(
         ),
     ],
 ) -> int:
-    """Open the folder of a project's videos, or one video, picture or page.
+    """Open a project's videos, or one video, picture or page.
 
     \b
     mdctl open golf
