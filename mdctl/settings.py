@@ -9,7 +9,7 @@ from mdctl.errors import BadInput, nearest
 from mdctl.strength import Strength
 
 OBJECTIVES = ("ad", "ad-mean", "mse")
-PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+PRECISIONS = ("auto", "bf16", "fp16", "fp32", "int8")
 SAMPLERS = ("ddim", "unipc", "dpm++")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 MIN_EDGE, MAX_EDGE, EDGE_STEP = 16, 4096, 8
@@ -159,6 +159,10 @@ class SampleSettings:
     strength: float | str = 1.0
     """The paper's gamma: how loudly the project's own adapter speaks; a number, or a schedule (`Strength.parse`)."""
 
+    strength_until: float | None = None
+    """How far a strength that is one number holds on the way from noise; None is all the way, as in the paper. A
+    schedule says for itself."""
+
     appearance_strength: float | str = 0.0
     """How loudly the look of a clip speaks beside its motion."""
 
@@ -178,7 +182,8 @@ class SampleSettings:
     """`ddim` (None, the paper's), or `unipc` and `dpm++`, which come as far in half the steps, to another video."""
 
     merged: bool | None = None
-    """Whether adapters speak as part of the weights: as fast as the base model, with other last bits."""
+    """Whether adapters speak as part of the weights: as fast as the base model, with other last bits. None does so, but
+    not on a base model in 8 bits; a recipe that says nothing of it was not merged."""
 
     def __post_init__(self) -> None:
         _check(
@@ -186,6 +191,7 @@ class SampleSettings:
             self,
             steps=(1, 500),
             guidance=(0, 100),
+            strength_until=(0.01, 1),
             follow=(0, 1),
             clip=(1, 10_000),
             frames=(2, 256),
@@ -200,6 +206,11 @@ class SampleSettings:
         _check_precision("gen", self.precision)
         if self.sampler not in (None, *SAMPLERS):
             raise bad_setting("gen.sampler", self.sampler, f"it is one of {', '.join(SAMPLERS)}.")
+
+    @property
+    def gamma(self) -> Strength:
+        """How loudly the project's own adapter speaks in every part of the way."""
+        return Strength.parse(self.strength).until(self.strength_until or 1)
 
 
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {

@@ -56,6 +56,11 @@ class Strength:
         value, begin, end = self.parts[0]
         return value if (begin, end) == (0, 1) else None
 
+    def until(self, share: float) -> "Strength":
+        """The same where it changes on the way; one number holds only for this share of it."""
+        value = self.constant
+        return self if value is None or share == 1 else Strength((Part(value, 0.0, share),))
+
     def times(self, factor: float) -> "Strength":
         """The same course, weighed."""
         return Strength(tuple(part._replace(value=part.value * factor) for part in self.parts))

@@ -9,7 +9,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -28,6 +28,7 @@ from mdctl.motion.dataset import Sample, Samples, to_pixels
 from mdctl.motion.drawing import draw
 from mdctl.motion.lora import COUPLED, TEMPORAL
 from mdctl.settings import TrainSettings
+from mdctl.strength import Strength
 
 VERSION = 3
 """Of the experiment: it grows whenever the same design would give other frames."""
@@ -82,6 +83,8 @@ class Design:
 
     sample_steps: int = 20
     guidance: float = STARTER.guidance
+    strength_until: float = 1.0
+    """How far adapters speak on the way from noise, those of all methods alike; 1 is the paper's, all the way."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,8 @@ def key(cell: Cell, design: Design, base: str) -> str:
         "prompts": design.prompts,
         "sample": [design.sample_steps, design.guidance],
     }
+    if METHODS[cell.method].trained and design.strength_until != 1:
+        about["strength_until"] = design.strength_until
     return blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=10).hexdigest()
 
 
@@ -258,8 +263,13 @@ def videos(backbone: Backbone, cell: Cell, design: Design, state: training.Train
     noises = [(design.prompt_seed, f"sample/{cell.motion}", number) for number in range(len(prompts))]
     shape = backbone.latent_shape(motions.NUM_FRAMES, world.SIZE, world.SIZE)
     speaker = COUPLED if METHODS[cell.method].coupled else TEMPORAL
-    with state.adapters.speaking({speaker: 1.0}) if state else nullcontext():
-        yield from draw(backbone, prompts, noises, shape, design.sample_steps, design.guidance)
+    strength = Strength.parse(1.0).until(design.strength_until)
+
+    def speaking(step: int, of: int) -> AbstractContextManager[None]:
+        scale = strength.at(step, of)
+        return state.adapters.speaking({speaker: scale}) if state and scale else nullcontext()
+
+    yield from draw(backbone, prompts, noises, shape, design.sample_steps, design.guidance, speaking=speaking)
 
 
 def pack(drawn: Sequence[Frames]) -> bytes:

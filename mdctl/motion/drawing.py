@@ -1,6 +1,7 @@
 """Many videos at once, for measuring: each from its own prompt and its own noise."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -23,13 +24,17 @@ def draw(
     shape: tuple[int, ...],
     steps: int,
     guidance: float,
+    sampler: str = "ddim",
+    speaking: Callable[[int, int], AbstractContextManager[None]] = lambda _step, _of: nullcontext(),
 ) -> Iterator[Frames]:
-    """One video for each prompt, from noise of this shape (1 c f h w), with whatever adapters speak."""
+    """One video for each prompt, from noise of this shape (1 c f h w), with the adapters that speak in each step."""
     for place in range(0, len(prompts), BATCH):
         part = list(prompts[place : place + BATCH])
         latents = torch.cat([normal(*one, shape) for one in draws[place : place + BATCH]]).to(backbone.device)
         embeds, empty = backbone.embed(part), backbone.embed([""] * len(part))
-        for step in sampling.sample(backbone, latents, embeds, empty, steps, guidance):
-            latents = step.latents
+        way = sampling.sample(backbone, latents, embeds, empty, steps, guidance, sampler)
+        for number in range(1, steps + 1):
+            with speaking(number, steps):
+                latents = next(way).latents
         for one in latents.split(1):
             yield to_frames(backbone.decode(one))

@@ -90,6 +90,11 @@ class Run:
         return {key: value for key, value in table.items() if key not in ("schema", "created")}
 
     @property
+    def base(self) -> str:
+        """The name of the base model that it learns on."""
+        return str(self.settings["model"]["name"])
+
+    @property
     def steps(self) -> int:
         """How many steps it is to take, 0 when its settings do not say."""
         table = self.settings.get("train", self.settings)

@@ -16,7 +16,7 @@ from mdctl.cli import options
 from mdctl.cli.choose import layers, pairs, resolve
 from mdctl.cli.face import face, same_everywhere
 from mdctl.errors import BadInput, Busy, NotFound, UsageFault, nearest
-from mdctl.settings import TrainSettings
+from mdctl.settings import SampleSettings, TrainSettings
 from mdctl.text import safe
 from mdctl.workspace import atomic, locations, locks, weights
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HOUR_S = 3600.0
 QUICK = {"motions": ("orbiting", "looping in a figure eight"), "methods": ("base", "coupled", "no-ad", "full"),
          "prompts": 8, "train_seeds": 1}  # fmt: skip
-QUICK_STEPS = 160
+QUICK_STEPS = 100
 RANK, WEIGHT_DECAY = 32, 1e-4
 """As for several clips of a user's project."""
 
@@ -44,6 +44,9 @@ def bench_fidelity(
     prompts: Annotated[int | None, typer.Option(min=1, help="Prompts for each motion.")] = None,
     train_seeds: Annotated[int | None, typer.Option(min=1, help="Trainings of each motion.")] = None,
     prompt_seed: Annotated[int | None, typer.Option(help="Another one gives other clips, prompts and noise.")] = None,
+    strength_until: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="How far adapters speak, from noise (0) to picture (1).")
+    ] = None,
     settings: options.Set = None,
     score_only: Annotated[bool, typer.Option("--score-only", help="Read what is there; make nothing.")] = False,
     known: Annotated[
@@ -65,7 +68,7 @@ def bench_fidelity(
 
     same_everywhere()
     design = _design(quick, only, motion, case, prompts=prompts, train_seeds=train_seeds, prompt_seed=prompt_seed,
-                     train=pairs(settings))  # fmt: skip
+                     strength_until=strength_until, train=pairs(settings))  # fmt: skip
     folder = output.expanduser().resolve() if output else locations.bench() / "fidelity"
     began = time.monotonic()
     base = weights.fingerprint(weights.find("starter")[1])
@@ -109,13 +112,15 @@ def _design(
     motions: Sequence[str] | None,
     cases: Sequence[str] | None,
     train: dict[str, Any],
-    **numbers: int | None,
+    **numbers: float | None,
 ) -> "Design":
     from mdctl.measure import fidelity
 
     train = ({"steps": QUICK_STEPS} if quick else {}) | train
     settings = resolve(TrainSettings, "train", layers("train", None, None, train, STARTER.name))
-    plain = fidelity.Design(dataclasses.replace(settings, rank=settings.rank or RANK, weight_decay=WEIGHT_DECAY))
+    taught = dataclasses.replace(settings, rank=settings.rank or RANK, weight_decay=WEIGHT_DECAY)
+    drawn = resolve(SampleSettings, "gen", layers("gen", None, None, {}, STARTER.name))
+    plain = fidelity.Design(taught, strength_until=drawn.strength_until or 1)
     changes: dict[str, Any] = dict(QUICK) if quick else {}
     for name, known, given in (
         ("methods", tuple(fidelity.METHODS), methods),

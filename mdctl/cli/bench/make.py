@@ -15,7 +15,6 @@ from mdctl.cli.face import face
 from mdctl.cli.signals import Stopped
 from mdctl.errors import BadInput, MdctlError
 from mdctl.settings import ClipSettings, SampleSettings, to_table
-from mdctl.strength import Strength
 from mdctl.text import safe, slug
 from mdctl.workspace import atomic
 from mdctl.workspace.project import Project
@@ -164,7 +163,8 @@ def cells(plan: Plan, projects: Mapping[str, Project]) -> list[Cell]:
             project = projects[unit.unit]
             flags = {**plan.train, **method.changes, "seed": train_seed}
             trained = train.resolved(project, flags, plan.template, plan.model)
-            asked = resolve(SampleSettings, "gen", layers("gen", project, plan.template, plan.gen))
+            sources = layers("gen", project, plan.template, plan.gen, trained["model"]["name"])
+            asked = resolve(SampleSettings, "gen", sources)
             gen = settled(replace(asked, follow=0.0), trained)  # all methods start from the same free noise
             train_key = _train_key(trained, method.coupled) if method.trained else None
             about = {"version": campaign.VERSION, "train": train_key, "base": trained["model"]["fingerprint"],
@@ -250,7 +250,7 @@ def _trained(plan: Plan, cell: Cell) -> tuple[rendering.Studio, str]:
                     raise Stopped(end.exit_code - 128)
             save = run.latest()
             assert save is not None, "a run that is finished has a save"
-        voice = voices.own(run, save, Strength.parse(cell.gen.strength))
+        voice = voices.own(run, save, cell.gen.gamma)
         studio = rendering.load([voice], cell.gen.precision, plan.device, plan.threads)
     except MdctlError as fault:
         # The project lies in the campaign's home, and its commands are true there.

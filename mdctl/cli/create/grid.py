@@ -14,6 +14,7 @@ from mdctl.cli.choose import layers, resolve
 from mdctl.cli.create import videos, voices
 from mdctl.cli.create.generate import cast_of
 from mdctl.cli.face import EPILOG, face
+from mdctl.cli.turns import turn
 from mdctl.cli.view import pages
 from mdctl.errors import BadInput, UsageFault
 from mdctl.settings import SampleSettings, to_table
@@ -101,10 +102,11 @@ def grid(
     words = videos.read_prompt(prompt)
     project = Project.open(name)
     flags = videos.flags(size, steps=steps, guidance=guidance, negative=negative, frames=frames, precision=precision)
-    asked = resolve(SampleSettings, "gen", layers("gen", project, template, flags))
+    run, last = voices.find_save(project, None)
+    asked = resolve(SampleSettings, "gen", layers("gen", project, template, flags, run.base))
     axes = _axes({"checkpoint": checkpoint, "strength": strength, "follow": follow})
     seeds = [_whole(text) for text in _listed("seed", seed)]
-    cells = _cells(project, words, asked, axes, seeds)
+    cells = _cells(project, run, last, words, asked, axes, seeds)
     missing = [cell for cell in cells if not cell.path.is_file()]
     face().say(f"{len(cells)} videos{f', {len(cells) - len(missing)} of them there' * (len(missing) < len(cells))}.")
     if len(missing) > MANY and not face().manners.yes:
@@ -129,6 +131,7 @@ def pin(
     strength: Annotated[str | None, typer.Option(help="The strength that gen takes.", show_default=False)] = None,
     follow: Annotated[float | None, typer.Option(help="How far gen follows a clip.", show_default=False)] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Forget the choice.")] = False,
+    wait: options.Wait = None,
 ) -> int:
     """Keep a save and strengths as what gen takes for a project.
 
@@ -146,7 +149,7 @@ def pin(
         chosen["checkpoint"] = str(save.step)
     if strength is not None:
         chosen["strength"] = Strength.parse(strength).plain()
-    with project.locked("pin"):
+    with turn(project, "pin", wait):
         for key in given if clear else chosen:
             project.set(f"pin.{key}", None if clear else chosen[key])
     kept = ", ".join(f"{key} {value}" for key, value in Project.open(name).record.pin.items())
@@ -181,10 +184,15 @@ def _axes(given: Mapping[str, str | None]) -> list[Axis]:
 
 
 def _cells(
-    project: Project, prompt: str, asked: SampleSettings, axes: Sequence[Axis], seeds: Sequence[int]
+    project: Project,
+    run: Run,
+    last: Save,
+    prompt: str,
+    asked: SampleSettings,
+    axes: Sequence[Axis],
+    seeds: Sequence[int],
 ) -> list[Cell]:
     """All cells, rows first; each has a name of its own below a folder that the prompt and the settings name."""
-    run, last = voices.find_save(project, None)
     settled = videos.settled(asked, run.settings)
     about = {"prompt": prompt, "run": run.id, **to_table(replace(settled, strength=1.0, follow=0.0))}
     folder = project.folder / "grids" / f"{slug(prompt, 40) or 'grid'}-{videos.identity(about)[:6]}"

@@ -229,12 +229,12 @@ def _role(name: str, weight: float = 1.0) -> Role:
 def _settled(motions: Sequence[Role], template: str | None, flags: Mapping[str, Any]) -> SampleSettings:
     """The settings of the first motion, with its look replaced by another at full strength."""
     lead = motions[0]
-    sources = [("mix", {"appearance_strength": 1.0}), *layers("gen", lead.project, template, flags)]
+    sources = [("mix", {"appearance_strength": 1.0}), *layers("gen", lead.project, template, flags, lead.run.base)]
     return videos.settled(resolve(SampleSettings, "gen", sources), lead.run.settings)
 
 
 def _cast(look: Role, motions: Sequence[Role], settings: SampleSettings) -> videos.Cast:
-    strength = Strength.parse(settings.strength)
+    strength = settings.gamma
     speaks = [voices.own(one.run, one.save, strength.times(one.weight)) for one in motions]
     number = settings.clip if look.project.record.kind == "motion" else 1
     speaks.append(voices.look_of(look.run, look.save, number, Strength.parse(settings.appearance_strength)))

@@ -70,10 +70,10 @@ class Previews:
         """Read the prompts and lay out the starts, while the encoders are still on the device."""
         from mdctl.motion import device as machine
 
-        asked = resolve(SampleSettings, "gen", layers("gen", self.project, None, {}))
+        asked = resolve(SampleSettings, "gen", layers("gen", self.project, None, {}, run.base))
+        if machine.choose_precision(asked.precision, backbone.device) != precision:
+            asked = replace(asked, precision=precision, merged=None if precision == "int8" else asked.merged)
         settings = videos.settled(asked, run.settings)
-        if machine.choose_precision(settings.precision, backbone.device) != precision:
-            settings = replace(settings, precision=precision)
         made_with = rendering.made_with(
             {key: run.settings["model"][key] for key in ("name", "fingerprint")}, place, threads, precision
         )
@@ -140,6 +140,7 @@ class Previews:
         )
         face().event(record)
         view.preview(record)
+        videos.show(frames)
         self._draw_sheets(scene)
 
     def _drawn(

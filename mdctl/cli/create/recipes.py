@@ -47,7 +47,7 @@ class Recipe:
     def cast(self, settings: SampleSettings) -> Cast:
         """Who speaks in it, with strengths that follow these settings; weights of several motions stay."""
         lead, speaks = self.voices[0], list(self.voices)
-        old, new = Strength.parse(self.settings.strength), Strength.parse(settings.strength)
+        old, new = self.settings.gamma, settings.gamma
         if old != new:
             speaks = [
                 replace(voice, strength=new.times(voice.strength.highest / (old.highest or 1)))
@@ -113,7 +113,7 @@ def _record(path: Path) -> dict[str, Any]:
 
 def _sidecar(path: Path) -> Path:
     try:
-        there = path.is_file()
+        there = path.is_file() or (path.is_dir() and path.with_suffix(".json").is_file())  # a folder of frames
     except (OSError, ValueError):
         there = False
     if not there:
