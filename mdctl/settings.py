@@ -160,8 +160,7 @@ class SampleSettings:
     """The paper's gamma: how loudly the project's own adapter speaks; a number, or a schedule (`Strength.parse`)."""
 
     strength_until: float | None = None
-    """How far a strength that is one number holds on the way from noise; None is all the way, as in the paper. A
-    schedule says for itself."""
+    """How far a strength that is one number holds on the way from noise; None is all the way, as in the paper."""
 
     appearance_strength: float | str = 0.0
     """How loudly the look of a clip speaks beside its motion."""
@@ -208,9 +207,14 @@ class SampleSettings:
             raise bad_setting("gen.sampler", self.sampler, f"it is one of {', '.join(SAMPLERS)}.")
 
     @property
+    def until(self) -> float | None:
+        """How far the strength holds, where it does not say so itself; None is all the way."""
+        return None if "@" in str(self.strength) or self.strength_until == 1 else self.strength_until
+
+    @property
     def gamma(self) -> Strength:
         """How loudly the project's own adapter speaks in every part of the way."""
-        return Strength.parse(self.strength).until(self.strength_until or 1)
+        return Strength.parse(self.strength).until(self.until or 1)
 
 
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {

@@ -3,6 +3,7 @@
 import pytest
 
 from mdctl.errors import BadInput
+from mdctl.settings import SampleSettings
 from mdctl.strength import Strength
 
 
@@ -22,6 +23,13 @@ def test_a_schedule_holds_part_by_part() -> None:
     assert strength.plain() == "1@0-0.5+0.3@0.5-0.8"
     assert Strength.parse(strength.plain()) == strength
     assert strength.times(0.5).plain() == "0.5@0-0.5+0.15@0.5-0.8"
+
+
+def test_one_number_may_hold_for_a_part_of_the_way() -> None:
+    """What the base model's template says of numbers; who writes a schedule, also a whole one, is taken at his word."""
+    settings = [SampleSettings(strength=given, strength_until=0.5) for given in (0.7, "1@0-1", "0.3@0.2-0.8")]
+    assert [one.gamma.plain() for one in settings] == ["0.7@0-0.5", 1.0, "0.3@0.2-0.8"]
+    assert SampleSettings(strength=0.7).gamma.constant == SampleSettings(strength=0.7, strength_until=1).gamma.constant
 
 
 def test_one_step_gets_the_middle() -> None:

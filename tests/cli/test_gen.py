@@ -70,7 +70,7 @@ def test_the_sidecar_makes_it_again(mdctl: Mdctl, golf: Project, run: Run, model
     assert settings == {
         "steps": 1, "guidance": 3.0, "strength": 0.5, "appearance_strength": 0, "follow": 0, "clip": 1,
         "negative": "blue",
-        "frames": 4, "fps": 8, "width": 32, "height": 32, "precision": "auto",
+        "frames": 4, "fps": 8, "width": 32, "height": 32, "precision": "auto", "merged": True,
     }  # fmt: skip
     again = [
         *("gen", told["project"], told["prompt"], "--seed", str(told["seed"]), "--checkpoint", str(voice["save"])),
@@ -104,6 +104,23 @@ def test_every_choice_makes_a_difference(mdctl: Mdctl, golf: Project) -> None:
     for first in range(len(made)):
         for second in range(first):
             assert np.abs(made[first] - made[second]).max() > 0, (choices[first], choices[second])
+
+
+def test_a_strength_that_holds_for_a_part_of_the_way(mdctl: Mdctl, golf: Project) -> None:
+    """A setting says how far a number holds; its video is the schedule's, and comes out again from its own file."""
+    slow = ("--steps", "4", "--size", "32x32", "--seed", "1", "-q")
+    whole, written = (frames(mdctl("gen", "golf", "a red square", *slow, "--strength", one).lines[0])
+                      for one in ("1", "1@0-0.5"))  # fmt: skip
+    golf.set("gen.strength_until", 0.5)
+    short = mdctl("gen", "golf", "a red square", *slow, "--strength", "1").lines[0]
+    told = mdctl("gen", "golf", "a red square", *slow, "--strength", "1@0-1").lines[0]
+    assert np.array_equal(frames(short), written)
+    assert np.array_equal(frames(told), whole)
+    assert not np.array_equal(frames(short), whole)
+    assert sidecar(short)["settings"]["strength_until"] == 0.5
+    assert sidecar(short)["voices"][0]["strength"] == "1@0-0.5"
+    golf.set("gen.strength_until", None)
+    assert mdctl("gen", "--from", short, "--check").code == 0
 
 
 @pytest.mark.parametrize(("name", "kind"), [("walk.gif", "GIF"), ("walk.webp", "WEBP")])

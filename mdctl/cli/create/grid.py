@@ -200,9 +200,11 @@ def _cells(
     for values in itertools.product(*(axis.values for axis in axes)):
         chosen = dict(zip((axis.key for axis in axes), values, strict=True))
         save = voices.find_save(project, chosen["checkpoint"])[1] if "checkpoint" in chosen else last
+        spoken = replace(settled, strength=chosen.get("strength", settled.strength))
         settings = replace(
-            settled,
-            strength=Strength.parse(chosen.get("strength", settled.strength)).plain(),
+            spoken,
+            strength=Strength.parse(spoken.strength).plain(),
+            strength_until=spoken.until,
             follow=_share(chosen["follow"]) if "follow" in chosen else settled.follow,
         )
         labels = [f"{axis.key} {chosen[axis.key]}" for axis in axes[-AXES:]]

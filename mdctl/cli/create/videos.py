@@ -146,7 +146,7 @@ def settled(asked: SampleSettings, trained: Mapping[str, Any]) -> SampleSettings
         steps=asked.steps,
         guidance=float(card.guidance if asked.guidance is None else asked.guidance),
         strength=Strength.parse(asked.strength).plain(),
-        strength_until=None if asked.strength_until == 1 else asked.strength_until,
+        strength_until=asked.until,
         appearance_strength=Strength.parse(asked.appearance_strength).plain(),
         follow=float((FOLLOW_ONE if followed else 0.0) if asked.follow is None else asked.follow),
         clip=asked.clip,
