@@ -19,6 +19,7 @@ OTHERS = {
     "MDCTL_PLAIN": "1: plain lines, no boxes, no colours. As --plain.",
     "MDCTL_FFMPEG": "The absolute path of the ffmpeg to use.",
     "MDCTL_NOTIFY": "off: no bell at the end of a training that took over a minute.",
+    "MDCTL_PICTURES": "off: no pictures in terminals that could show them.",
     "MDCTL_WORDS": "What is typed so far; only completion in PowerShell sets it, for a moment.",
 }
 """Variables of mdctl that are no settings, and what they do."""

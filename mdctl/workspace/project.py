@@ -5,7 +5,7 @@ listed, with the reason; only what needs its content meets the fault.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,13 +16,12 @@ from typing import Any
 
 from mdctl.errors import BadInput, Busy, MdctlError, NotFound, UsageFault, nearest
 from mdctl.text import safe
-from mdctl.workspace import atomic, documents, locations, locks, names, records, trash
+from mdctl.workspace import atomic, documents, footage, locations, locks, names, records, trash
 from mdctl.workspace.names import check_name as check_name  # whoever deals in projects finds it here
 from mdctl.workspace.records import ClipRecord, NewClip, ProjectRecord
 from mdctl.workspace.runs import Run
 from mdctl.workspace.saves import Save
 
-_VIDEOS = {".mp4", ".gif", ".webp", ".webm", ".mkv"}
 _FIXED = {"schema", "name", "kind", "created"}
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -130,7 +129,8 @@ class Project:
             return cls(folder)
         near = nearest(name, (project.name for project in cls.all()))
         why = f"did you mean '{near}'?" if near else ""
-        raise NotFound(f"there is no project '{name}'.", why=why, fix=f"mdctl show {near}" if near else "mdctl list")
+        meant = (name, near) if near else None
+        raise NotFound(f"there is no project '{name}'.", why=why, fix="mdctl list", meant=meant)
 
     @classmethod
     def open(cls, name: str) -> "Project":
@@ -218,9 +218,7 @@ class Project:
 
     def videos(self) -> list[Path]:
         """The videos made with it, by name, and so by time."""
-        with suppress(OSError):
-            return sorted(path for path in self.outputs.iterdir() if path.suffix in _VIDEOS and path.name[0] != ".")
-        return []
+        return footage.inside(self.outputs)
 
     def runs(self) -> list[Run]:
         """Its runs, oldest first."""
@@ -233,9 +231,14 @@ class Project:
     # Changing it
 
     @contextmanager
-    def locked(self, command: str, wait_s: float = 0.0) -> "Iterator[Project]":
-        """Be its only writer; what dead processes left half-written is swept first. `Busy` names who else it is."""
-        with locks.writer(self.folder, command, wait_s):
+    def locked(
+        self, command: str, wait_s: float = 0.0, told: Callable[[str], None] | None = None
+    ) -> "Iterator[Project]":
+        """Be its only writer; what dead processes left half-written is swept first. `Busy` names who else it is.
+
+        `told` gets that in a sentence, before it is waited for.
+        """
+        with locks.writer(self.folder, command, wait_s, told):
             if not self.folder.is_dir():
                 raise NotFound(f"there is no project '{self.name}'.", fix="mdctl list")
             self._forget()

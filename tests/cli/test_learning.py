@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import stage
 import torch
-from stage import QUICK, SMALL, Mdctl, Play
+from stage import QUICK, SMALL, Mdctl
 
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
@@ -74,32 +73,6 @@ def test_all_saves_damaged(mdctl: Mdctl, golf: Project, run: Run, command: tuple
     assert mdctl(*command).code == 3
     assert [found.id for found in golf.runs()] == [run.id]
     assert not run.saves()
-
-
-def test_a_full_disk_during_a_save(mdctl: Mdctl, play: Play, golf: Project, run: Run) -> None:
-    """It is told so, the save before stays, and the same line goes on to the same result (I1)."""
-    assert mdctl("train", "golf", "--steps", "8").code == 0
-    straight = adapters(run.saves()[-1])
-    shutil.rmtree(run.folder)
-    assert mdctl("train", "golf", "--steps", "6", *QUICK).code == 0
-
-    played = play("train", "golf", "--steps", "8", before=stage.small_disk)
-    assert played.wait() == 7, played.err
-    assert "the disk is full" in played.err
-    assert "saved  the save of step 6 is good" in played.err
-    assert "Traceback" not in played.err
-    again = golf.runs()[-1]
-    assert again.step == 6
-    assert not list(again.folder.glob("ckpt/.tmp-*"))
-    assert mdctl("train", "golf").code == 0
-    assert adapters(again.saves()[-1]) == straight
-
-
-def test_a_full_disk_before_the_first_save(play: Play, fresh: Project) -> None:
-    """When nothing was saved yet, that is what is said."""
-    played = play("train", "golf", "--steps", "2", *QUICK, before=stage.small_disk)
-    assert played.wait() == 7
-    assert "it stopped before its first save" in played.err
 
 
 def test_a_run_that_cannot_go_on_loses_nothing(mdctl: Mdctl, golf: Project, run: Run) -> None:

@@ -99,20 +99,26 @@ def _off(request: pytest.FixtureRequest) -> list[tuple[tuple[str, ...], Any]]:
 def unguarded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The guards of this test are off, with `--faults unguarded`."""
     # What other fixtures make is made with all guards on.
-    for name in set(request.fixturenames) - {"play", "unguarded", "request"}:
+    for name in set(request.fixturenames) - {"play", "off", "unguarded", "request"}:
         request.getfixturevalue(name)
     for guards, without in _off(request):
         switch_off(monkeypatch, guards, without)
 
 
 @pytest.fixture
-def play(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def off(request: pytest.FixtureRequest) -> list[tuple[tuple[str, ...], Any]]:
+    """What is to be switched off in processes that this test starts, with `--faults unguarded`."""
+    return _off(request)
+
+
+@pytest.fixture
+def play(off: list[tuple[tuple[str, ...], Any]], tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """`play("train", "golf")` starts one command line in a process of its own, there too without its guards."""
     start = props.player(tmp_path)
     first = next(start)
 
     def guarded(*arguments: str, before: Callable[[], None] | None = None, **how: Any) -> Any:
-        for guards, without in _off(request):
+        for guards, without in off:
             before = disarmed(guards, without, before)
         return first(*arguments, before=before, **how)
 

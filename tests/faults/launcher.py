@@ -62,17 +62,26 @@ def _act(
     os._exit(code)
 
 
-def all_numbers(line: Sequence[str], base: Path, home: Path, few: int) -> list[int]:
-    """At which changes a command line is to be struck: all there are, or a few of them, first and last among them."""
-    prepare(base, home)
-    ended = attempt(line, home, 0, die)
-    assert ended.code == 0, (line, ended.err)
-    assert ended.changes > 0, line
-    if few >= ended.changes:
-        return list(range(1, ended.changes + 1))
+def all_numbers(name: str, line: Sequence[str], base: Path, home: Path, few: int) -> list[int]:
+    """At which changes a command line is to be struck: all there are, or a few of them, first and last among them.
+
+    How many there are is found out once for each name.
+    """
+    if name not in _CHANGES:
+        prepare(base, home)
+        ended = attempt(line, home, 0, die)
+        assert ended.code == 0, (line, ended.err)
+        assert ended.changes > 0, line
+        _CHANGES[name] = ended.changes
+    changes = _CHANGES[name]
+    if few >= changes:
+        return list(range(1, changes + 1))
     if few == 1:
-        return [(1 + ended.changes) // 2]
-    return sorted({1 + round(place * (ended.changes - 1) / (few - 1)) for place in range(few)})
+        return [(1 + changes) // 2]
+    return sorted({1 + round(place * (changes - 1) / (few - 1)) for place in range(few)})
+
+
+_CHANGES: dict[str, int] = {}
 
 
 def prepare(base: Path, home: Path) -> None:

@@ -47,7 +47,8 @@ def fault(
 ) -> pytest.MarkDecorator:
     """Mark a test as the proof of rows; `guard` names what keeps them, and `without` stands there when it is off.
 
-    A `long` test runs with `--faults full` alone.
+    A `long` test runs with `--faults full` alone. What stands in the place of a guard in other processes has to have a
+    name of its own there: no lambda.
     """
     assert set(ids) <= ROWS.keys(), ids
     guards = (guard,) if isinstance(guard, str) else guard

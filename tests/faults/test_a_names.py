@@ -245,3 +245,12 @@ def test_a_path_that_windows_finds_long(mdctl: Mdctl, films: Path, tmp_path: Pat
     said = mdctl("new", "golf", str(films / "walk.mp4"), *SMALL, "--home", str(deep))
     assert said.code in (0, 4, 5)
     assert "Traceback" not in said.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the bound is another one")
+@fault("A10", guard=("mdctl.workspace.atomic._FAILING", "mdctl.cli.app._system"), without=(frozenset(), lambda _: 1))
+@pytest.mark.parametrize("deep", ["x" * 300, "/".join(["folder" * 5] * 150)], ids=["a name", "a path"])
+def test_a_path_that_is_too_long(mdctl: Mdctl, films: Path, tmp_path: Path, deep: str) -> None:
+    """A name of more than 255 characters, or a path of more than 4 096: the reason and the cure are told."""
+    said = mdctl("new", "golf", str(films / "walk.mp4"), *SMALL, "--home", str(tmp_path / deep))
+    assert (said.code, "too long" in said.err, "MDCTL_HOME" in said.err) == (5, True, True), said.err

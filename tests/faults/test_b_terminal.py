@@ -11,7 +11,6 @@ from pathlib import Path
 
 import course
 import pytest
-import typer
 from course import HIDDEN, LINE, SHOWN, after, steps_done
 from rich.text import Text
 from rows import as_given, fault, open_door, yes
@@ -113,7 +112,7 @@ def test_hostile_words_in_a_pipe(mdctl: Mdctl, evil: Project, form: tuple[str, .
 
 def _every_command() -> list[list[str]]:
     """A line for every command that there is, with hostile words where a name or a text is expected."""
-    lines, commands = [], typer.main.get_command(app.app).commands.items()  # type: ignore[attr-defined]
+    lines, commands = [], app.commands().items()
     for name, command in commands:
         for words in [[name, inner] for inner in getattr(command, "commands", ())] or [[name]]:
             lines += [[*words, "--", HOSTILE], [*words, "--", "evil", HOSTILE], [*words, "--", HOSTILE, HOSTILE]]

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -17,6 +18,8 @@ from course import learned
 from rows import fault, nothing, open_door_yes
 from stage import QUICK, SMALL, Mdctl, Play, Played, tree
 
+from mdctl import child
+from mdctl.media import ffmpeg
 from mdctl.workspace import atomic, locations, runs
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
@@ -29,17 +32,15 @@ FAST = ("--steps", "1", "--threads", "1")
 
 
 @fault("H6", guard="mdctl.workspace.locks._locked", without=open_door_yes)
-@pytest.mark.parametrize(
-    "line", ["train golf --steps 9", "rm golf", "rename golf swing", "clips rm golf 1", "copy golf twin"]
-)
-def test_while_it_is_trained(mdctl: Mdctl, play: Play, fresh: Project, line: str) -> None:
+def test_while_it_is_trained(mdctl: Mdctl, play: Play, fresh: Project) -> None:
     """The holder is named, and nothing happens; the training goes on."""
     played = play(*course.LINE, before=course.at_leisure)
     played.until(course.after(fresh, 1))
     before = {path: content for path, content in tree(fresh.folder).items() if not path.startswith("runs/")}
-    said = mdctl(*line.split())
-    assert said.code == 6, said.err
-    assert f"golf is being trained by pid {played.pid}" in said.err
+    for line in ("train golf --steps 9", "rm golf", "rename golf swing", "clips rm golf 1", "copy golf twin"):
+        said = mdctl(*line.split())
+        assert said.code == 6, said.err
+        assert f"golf is being trained by pid {played.pid}" in said.err
     assert before == {path: content for path, content in tree(fresh.folder).items() if not path.startswith("runs/")}
     played.signal(signal.SIGTERM)
     assert played.wait() == 143, played.err
@@ -56,7 +57,11 @@ def test_many_of_one_name(play: Play, films: Path, home: Path) -> None:
     assert (project.fault, len(project.clips)) == (None, 1)
 
 
-@fault("H6", guard="mdctl.workspace.atomic._claim", without=lambda loose, name: loose.replace(name))
+def _taken(loose: Path, name: Path) -> None:
+    loose.replace(name)
+
+
+@fault("H6", guard="mdctl.workspace.atomic._claim", without=_taken)
 def test_many_videos_at_once(play: Play, golf: Project) -> None:
     """Each gets a name of its own, with what belongs to it beside it."""
     started = [play("gen", "golf", "a monkey", "--seed", "1", *FAST, "-q") for _ in range(4)]
@@ -93,7 +98,7 @@ def _killed(play: Play, project: Project, mdctl: Mdctl, folder: Path, times: int
         shutil.copytree(fresh, locations.home())
         while done < times:
             played: Played = play(*course.LINE)
-            began, moment = time.monotonic(), dice.uniform(0.05, 2.0)
+            began, moment = time.monotonic(), dice.uniform(0.05, 1.5)
             while played._process.is_alive() and time.monotonic() - began < moment:
                 time.sleep(0.01)
             played._process.kill()
@@ -193,12 +198,23 @@ def test_all_saves_are_lost(mdctl: Mdctl, golf: Project, run: Run) -> None:
     assert [found.id for found in golf.runs()] == [run.id]
 
 
+_FINISH = child._Child.finish
+
+
+def _as_if_well(started: child._Child, timeout_s: float) -> child.Finished:
+    return replace(_FINISH(started, timeout_s), returncode=0)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
-@fault("H11")
+@fault("H11", guard="mdctl.child._Child.finish", without=_as_if_well)
 def test_what_the_system_kills(mdctl: Mdctl, golf: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no worker beside a training; a program that works for it and is killed costs its piece of work alone."""
     program = tmp_path / "ffmpeg"
-    program.write_text(f"#!{sys.executable} -IS\nimport os, signal; os.kill(os.getpid(), signal.SIGKILL)\n")
+    program.write_text(
+        f"#!{sys.executable} -IS\nimport os, signal, sys\nfrom pathlib import Path\n"
+        f"if '-encoders' in sys.argv: os.execv({ffmpeg.executable()!r}, sys.argv)\n"
+        "Path('out.mp4').write_bytes(b'half of it'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
     program.chmod(0o755)
     before = tree(golf.folder)
     monkeypatch.setenv("MDCTL_FFMPEG", str(program))

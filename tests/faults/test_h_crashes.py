@@ -72,7 +72,7 @@ def test_the_scene_without_a_fault(scene: Scene) -> None:
 @fault("H1", guard=CAREFUL, without=CARELESS)
 def test_a_crash_loses_nothing(scene: Scene) -> None:
     """The workspace opens clean, the newest kept save loads, and the work goes on."""
-    assert _crashed(scene, 4) > 100
+    assert _crashed(scene, 6) > 100
 
 
 @fault("H1", long=True)
@@ -94,7 +94,7 @@ def _crashed(scene: Scene, every: int) -> int:
 @fault("I1", guard=CAREFUL, without=CARELESS)
 def test_a_full_disk_loses_nothing(scene: Scene) -> None:
     """From whichever change on the disk is full, it is told so, and what was kept stays."""
-    assert _filled(scene, 3) > 60
+    assert _filled(scene, 5) > 60
 
 
 @fault("I1", long=True)

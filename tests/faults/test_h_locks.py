@@ -1,5 +1,6 @@
 """H: locks. Who holds something is named, and what a dead process has left blocks nobody."""
 
+import errno
 import json
 import os
 import re
@@ -7,13 +8,15 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from rows import fault, open_door_yes, yes
+from rows import fault, no, nothing, open_door_yes, yes
 
 from mdctl.errors import Busy, NotFound
 from mdctl.workspace import atomic, locks
 
+fcntl = pytest.importorskip("fcntl")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
@@ -105,6 +108,114 @@ def test_one_may_wait(golf: Path) -> None:
         with locks.writer(golf, "rm", wait_s=30):
             card = json.loads((golf.parent / ".locks" / "golf.json").read_text())
     assert (card["pid"], card["command"]) == (os.getpid(), "rm")
+
+
+# --- Disks with locks and without
+
+
+def without_locks(patch: pytest.MonkeyPatch, number: int = errno.ENOSYS) -> None:
+    """From now on the disk has no locks."""
+
+    def lacking(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    patch.setattr(fcntl, "flock", lacking)
+
+
+Kind = Literal["with", "without"]
+KINDS: tuple[Kind, ...] = ("with", "without")
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[Kind], None]:
+    """`disk("without")`: the home is moved to a disk without locks, and `disk("with")` to one with them."""
+    flock = fcntl.flock
+
+    def move(kind: Kind) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        if kind == "without":
+            without_locks(monkeypatch)
+
+    return move
+
+
+Disk = Callable[[Kind], None]
+
+
+@fault("I4", guard="mdctl.workspace.locks._gone", without=no)
+@pytest.mark.parametrize("after", KINDS)
+@pytest.mark.parametrize("before", KINDS)
+def test_what_another_kind_of_disk_has_left(golf: Path, disk: Disk, before: Kind, after: Kind) -> None:
+    """Locks, holds and gates of dead processes block nobody, on whichever kind of disk their home lies by then (I4)."""
+    disk(before)
+    save = atomic.room(golf / "ckpt" / "000175")
+    for hold in (locks.writer(golf, "train"), locks.vacant(save), locks.reader(save)):
+        with another_process(lambda context=hold: entered(context)):  # type: ignore[misc]
+            pass
+    assert (golf.parent / ".locks" / "golf.json").exists()
+    assert list((golf / "ckpt" / ".locks").glob("*.hold"))
+    disk(after)
+    with locks.writer(golf, "rm"), locks.vacant(save) as vacant:
+        assert vacant
+    assert not list(golf.parent.rglob("*.held"))
+
+
+@fault("I4", guard="mdctl.workspace.locks._gone", without=yes)
+@pytest.mark.parametrize(("before", "after"), [("with", "without"), ("without", "with"), ("without", "without")])
+def test_who_lives_is_not_cleared(golf: Path, disk: Disk, before: Kind, after: Kind) -> None:
+    """A holder on the other kind of disk, as where a folder is shared, is named; a save that it reads stays."""
+    disk(before)
+    save = atomic.room(golf / "ckpt" / "000175")
+
+    def hold() -> None:
+        entered(locks.writer(golf, "train"))
+        entered(locks.reader(save))
+
+    with another_process(hold) as pid:
+        disk(after)
+        with pytest.raises(Busy, match=f"golf is being trained by pid {pid}"), locks.writer(golf, "rm"):
+            pass
+        with locks.vacant(save) as vacant:
+            assert not vacant
+    with locks.writer(golf, "rm"), locks.vacant(save) as vacant:
+        assert vacant
+
+
+@fault("H7", "I4", guard="mdctl.workspace.locks._cures", without=nothing)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_marker_of_another_computer_is_for_its_user_to_judge(golf: Path, disk: Disk, kind: Kind) -> None:
+    """It is not cleared, because nobody here can tell; which files to remove is said."""
+    disk(kind)
+    with locks.writer(golf, "train"):
+        card = json.loads((golf.parent / ".locks" / "golf.json").read_text())
+    marker, known = (golf.parent / ".locks" / name for name in ("golf.lock.held", "golf.json"))
+    atomic.write(marker, "4121\natlas\n")
+    atomic.write(known, json.dumps({**card, "pid": 4121, "host": "atlas"}))
+    for _ in range(2):
+        with pytest.raises(Busy, match=r"pid 4121 \(host atlas") as told, locks.writer(golf, "rm"):
+            pass
+        assert f"remove {marker} and {known}" in told.value.fix[-1]
+    marker.unlink()
+    if kind == "without":  # its card alone says that it may live
+        with pytest.raises(Busy, match=r"pid 4121 \(host atlas"), locks.writer(golf, "rm"):
+            pass
+    known.unlink()
+    with locks.writer(golf, "rm"):
+        assert marker.exists() == (kind == "without")
+
+
+@fault("I4")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks(golf: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """However it says so, a marker stands in for the lock, and keeps others out too."""
+    assert locks.native(golf)
+    without_locks(monkeypatch, number)
+    assert not locks.native(golf)
+    with locks.writer(golf, "train"), pytest.raises(Busy), locks.writer(golf, "rm"):
+        pass
+    with locks.writer(golf, "rm"):
+        pass
+    assert not list(golf.parent.rglob("*.held"))
 
 
 @fault("I1")

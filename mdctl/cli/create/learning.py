@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdctl import __version__
 from mdctl.catalog import CARDS
-from mdctl.cli.create import encoding, fitting
+from mdctl.cli.create import encoding, fitting, fork
 from mdctl.cli.create.start import quoted
 from mdctl.cli.face import TrainView, face
 from mdctl.cli.signals import Request, polite
@@ -74,7 +74,8 @@ def follow(project: Project, run: Run, device_name: str, vram: str = "auto", pre
         )
         began, first = time.monotonic(), state.number
         assert settings.steps is not None
-        with face().training(title, machine.describe(device), settings.steps) as view:
+        every = previews.every if previews else 0
+        with face().training(title, machine.describe(device), settings.steps, every) as view:
             try:
                 paces = None
                 while paces is None:
@@ -84,7 +85,7 @@ def follow(project: Project, run: Run, device_name: str, vram: str = "auto", pre
                     except Diverged:
                         if not _gone_back(run, state, view):
                             raise
-                fitting.remember(fit, paces)
+                fitting.remember(fit, paces, machine.memory_gb(device))
             except MdctlError as fault:
                 fault.saved = fault.saved or _safe_so_far(run)
                 raise
@@ -112,7 +113,7 @@ def tell(project: Project, run: Run, end: End) -> None:
         return
     skipped = f" {end.skipped} updates were not finite and left out." if end.skipped else ""
     face().done(
-        f"Trained '{project.name}' in {_long(end.seconds)}: {end.steps} steps, final save verified.{skipped}",
+        f"Trained '{project.name}' in {long(end.seconds)}: {end.steps} steps, final save verified.{skipped}",
         [f"mdctl gen {project.name} {quoted(example(project, run.settings['model']['name']))}"],
     )
 
@@ -139,12 +140,13 @@ def _settle_made_with(run: Run, now: Mapping[str, str]) -> None:
 
 
 def _tell_plan(run: Run, fit: fitting.Fit, place: str) -> None:
-    seconds = fit.seconds(run.steps - run.step)
+    stands = run.step or fork.origin(run)[1]
+    seconds = fit.seconds(run.steps - stands)
     told = {"recompute": fit.level, **({"seconds": round(seconds)} if seconds is not None else {}),
             **({"vram_gb": round(fit.predicted / 1e9, 2)} if fit.predicted else {})}  # fmt: skip
-    face().event(run.note("plan", settings=run.settings["train"], resume_from=run.step, device=place, **told))
+    face().event(run.note("plan", settings=run.settings["train"], resume_from=stands, device=place, **told))
     if seconds is not None and seconds >= 60:
-        face().say(f"about {_long(seconds)}, by the last time on this computer.")
+        face().say(f"about {long(seconds)}, by the last time on this computer.")
 
 
 def _prepare(
@@ -161,7 +163,7 @@ def _prepare(
     from mdctl.motion import device as machine
     from mdctl.motion import families, lora, training
 
-    backbone = families.load(folder, device, machine.DTYPES[precision])
+    backbone = families.in_precision(folder, device, precision)
     backbone.recompute(fit.level)
     recompute = fit.level != "none"
     widest = lora.widest_rank(backbone.network, backbone.layers)
@@ -184,6 +186,8 @@ def _prepare(
         files = {name: save.read(name) for name in save.files}
         state.restore(files, save.state, str(save.folder))
         face().say(f"going on from step {state.number}")
+    elif fork.origin(run)[0]:
+        fork.carry_over(project, run, state)
     return settings, backbone, samples, state
 
 
@@ -306,6 +310,7 @@ def example(project: Project, model: str) -> str:
     return " ".join(filter(None, (caption.replace(subject, "a monkey", 1) if subject else caption, place)))
 
 
-def _long(seconds: float) -> str:
+def long(seconds: float) -> str:
+    """How long something takes, as a person says it."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -8,13 +8,14 @@ import typer
 
 from mdctl.cli import options, streams
 from mdctl.cli.choose import layers, pairs, resolve
-from mdctl.cli.create import videos
+from mdctl.cli.create import fork, outlook, videos
 from mdctl.cli.create.learning import End, follow, tell
 from mdctl.cli.create.previews import Previews, suggested
 from mdctl.cli.create.start import shaped
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.keep.sheet import changes
-from mdctl.errors import BadInput, NotFound
+from mdctl.cli.turns import turn
+from mdctl.errors import BadInput, NotFound, UsageFault
 from mdctl.settings import ClipSettings, TrainSettings, from_table, to_table
 from mdctl.workspace import atomic, weights
 from mdctl.workspace.project import Project
@@ -50,6 +51,7 @@ def train(
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Draw none while training.")] = False,
     save_every: Annotated[int | None, typer.Option(help="Steps between saves.", show_default="25")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run from nothing; old runs stay.")] = False,
+    fork_of: options.Fork = None,
     device: options.Device = "auto",
     vram: options.Vram = "auto",
     precision: options.Precision = None,
@@ -58,14 +60,16 @@ def train(
         bool | None, typer.Option("--deterministic", help="Repeatable to the bit on a GPU too.", show_default=False)
     ] = None,
     settings: options.Set = None,
+    wait: options.Wait = None,
     dry_run: options.DryRun = False,
 ) -> int:
-    """Learn the motion of a project's clips, or go on where the last run stopped.
+    """Learn the motion of a project's clips, or continue a run.
 
     \b
     mdctl train golf
     mdctl train golf --steps 300 --seed 7 --preview "a monkey playing golf"
     mdctl train golf --fresh --lr 1e-4 --set beta=0.5
+    mdctl train golf --fork 1 --lr 1e-4 --wait 10m
     """
     given = {
         "steps": steps,
@@ -85,11 +89,16 @@ def train(
             f"'{name}' came without its clips, so it cannot be trained here.",
             fix=(f'mdctl gen {name} "..."', f"mdctl new {name}-2 CLIPS... for clips of your own"),
         )
+    if fresh and fork_of:
+        raise UsageFault(
+            "--fresh begins from nothing, and --fork from a run.", fix=f"mdctl train {name} --fork {fork_of}"
+        )
     previews = Previews(project, [videos.read_prompt(prompt) for prompt in preview or ()], preview_every or 0)
-    if dry_run:
-        return _preview(project, flags, template, model, fresh)
     shown = None if no_preview else previews
-    end = learn(project, flags, template, model, fresh=fresh, device=device, vram=vram, previews=shown)
+    if dry_run:
+        return _foreseen(project, flags, template, model, fresh, fork_of, device, vram, shown)
+    end = learn(project, flags, template, model, fresh=fresh, fork_of=fork_of, device=device, vram=vram,
+                previews=shown, wait_s=wait)  # fmt: skip
     record = {"project": name, "status": end.status, "step": end.save.step, "seconds": round(end.seconds, 1)}
     try:
         face().result([str(end.save.folder)], record)
@@ -108,13 +117,15 @@ def learn(
     *,
     fresh: bool,
     device: str,
+    fork_of: str | None = None,
     vram: str = "auto",
     previews: Previews | None = None,
+    wait_s: float | None = None,
 ) -> End:
     """Train a project, or go on, or find that nothing is left to do; settings that are None in `flags` are open."""
-    with project.locked("train"):
-        last = _last_run(project, flags, template, model, fresh)
-        run = last or Run.create(project, resolved(project, flags, template, model))
+    with turn(project, "train", wait_s):
+        last = _last_run(project, flags, template, model, fresh or bool(fork_of))
+        run = last or Run.create(project, _begun_with(project, flags, template, model, fork_of))
         if (steps := flags.get("steps") or 0) > run.steps:
             if run.finished and not any(save.has_optimizer for save in run.saves()):
                 raise NotFound(
@@ -159,14 +170,15 @@ def _last_run(
         return last
     if not last.has_saves:
         return None  # it never came to a save, so it binds nobody
+    as_it_was = f"mdctl clips list {project.name}" if changes(project, last) else f"mdctl train {project.name}"
     raise BadInput(
         f"run {last.id} of '{project.name}' was made with other settings.",
         why="; ".join(differing),
         saved=f"its saves up to step {last.step} are untouched.",
         fix=(
-            f"mdctl train {project.name} --fresh ...",
-            "or go on as it was: "
-            + (f"mdctl clips list {project.name}" if changes(project, last) else f"mdctl train {project.name}"),
+            *fork.offered(project, last, fork.Wish(flags, template, model)),
+            f"mdctl train {project.name} --fresh ...     a new run from nothing",
+            f"or go on as it was: {as_it_was}",
         ),
         code="MD-RUN-DIFFERS",
     )
@@ -215,11 +227,27 @@ def resolved(project: Project, flags: Mapping[str, Any], template: str | None, m
     }
 
 
-def _preview(project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fresh: bool) -> int:
-    last = _last_run(project, flags, template, model, fresh)
-    frozen = dict(last.settings if last else resolved(project, flags, template, model))
+def _begun_with(
+    project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fork_of: str | None
+) -> dict[str, Any]:
+    """Every setting of a new run: from nothing, or from where another stands."""
+    if fork_of:
+        return fork.settings(project, fork.find(project, fork_of), fork.Wish(flags, template, model))
+    return resolved(project, flags, template, model)
+
+
+def _foreseen(
+    project: Project,
+    flags: Mapping[str, Any],
+    template: str | None,
+    model: str | None,
+    fresh: bool,
+    fork_of: str | None,
+    device: str,
+    vram: str,
+    previews: Previews | None,
+) -> int:
+    last = _last_run(project, flags, template, model, fresh or bool(fork_of))
+    frozen = dict(last.settings if last else _begun_with(project, flags, template, model, fork_of))
     frozen["train"] = {**frozen["train"], "steps": max(frozen["train"]["steps"], flags.get("steps") or 0)}
-    facts = [("run", f"{last.id}, {last.status}" if last else "a new one"), ("model", frozen["model"]["name"])]
-    facts += [(key, str(value)) for table in ("clips", "train") for key, value in frozen[table].items()]
-    face().sheet(facts, {**frozen, "resume_from": last.id if last else None})
-    return 0
+    return outlook.show(project, last, frozen, fork.Wish(flags, template, model), device, vram, previews)
