@@ -25,7 +25,14 @@ class MdctlError(Exception):
     code = "MD-ERROR"
 
     def __init__(
-        self, what: str, *, why: str = "", saved: str = "", fix: str | Sequence[str] = (), code: str | None = None
+        self,
+        what: str,
+        *,
+        why: str = "",
+        saved: str = "",
+        fix: str | Sequence[str] = (),
+        code: str | None = None,
+        meant: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -33,6 +40,8 @@ class MdctlError(Exception):
         self.saved = saved
         self.fix = (fix,) if isinstance(fix, str) else tuple(fix)
         self.code = code or self.code
+        self.meant = meant
+        """A name as it was typed and the one that it nearly is: the line that was typed is offered with that."""
 
 
 class UsageFault(MdctlError):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -151,6 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with signals.unwinding():
             return _run(rest)
     except MdctlError as error:
+        error.fix = (*_retyped(error, words), *error.fix)
         face().fail(error)
         return error.exit_code
     except typer.Exit as end:
@@ -210,6 +212,17 @@ def _meant(error: typer.TyperException, message: str, context: typer.Context) ->
         near = nearest(message.split("'")[1], cast(TyperGroup, command).list_commands(context))
         return near and f"{context.command_path} {near}"
     return None
+
+
+def _retyped(error: MdctlError, words: Sequence[str]) -> list[str]:
+    """The line that was typed, with the name that was meant; none where that name is not a word of it."""
+    if not error.meant or error.meant[0] not in words:
+        return []
+    from mdctl.cli.create.start import quoted
+
+    place = words.index(error.meant[0])
+    line = [*words[:place], error.meant[1], *words[place + 1 :]]
+    return [" ".join(["mdctl", *(word if shlex.quote(word) == word else quoted(word) for word in line)])]
 
 
 def _system(error: OSError) -> int:

@@ -5,7 +5,6 @@ import os
 import re
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import zip_longest
@@ -20,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mdctl.cli.face import Manners, Record, draws, error_lines
-from mdctl.cli.lines import Lines, LineView, clock, judged
-from mdctl.cli.sparks import smoothed, sparkline
+from mdctl.cli.lines import Lines, LineView, clock
+from mdctl.cli.panel import HINT, Account
 from mdctl.cli.terminal import graphics
 from mdctl.errors import MdctlError
 from mdctl.text import safe
@@ -49,9 +48,6 @@ COMMAND = re.compile(r"(  |^\$ )mdctl ")
 
 LABEL = len("  saved  ")
 """Columns before what an error tells."""
-
-DAY_S = 20 * 3600.0
-"""From so far ahead on, a time of day needs its day."""
 
 LONG_S = 60.0
 """A training that took longer ends with a bell: whoever began it looks elsewhere by then."""
@@ -290,7 +286,7 @@ def _bar(total: int, width: int) -> ProgressBar:
 # --- The panel.
 
 
-class _Panel(LineView):
+class _Panel(Account):
     """The panel of one training."""
 
     def __init__(
@@ -302,97 +298,30 @@ class _Panel(LineView):
         every: int,
         taskbar: Callable[[int | None], None],
     ) -> None:
-        super().__init__(title, lambda line: _write(console, Text(), text(line)))
-        self._title, self._place, self._total, self._every = title, place, total, every
         # What the terminal echoes of Ctrl-C has room beside the panel; else it would push it out of its place.
         self._width = min(console.width - 3, WIDEST)
+        super().__init__(title, lambda line: _write(console, Text(), text(line)), total, every, self._width)
+        self._title, self._place = title, place
         self._taskbar, self._percent = taskbar, -1
         self._bar = _bar(total, self._width - 36)
-        self._losses: dict[str, deque[float]] = {"motion": deque(maxlen=400), "appearance": deque(maxlen=400)}
-        self._began = self._stepped = time.monotonic()
-        self._saved: tuple[int, float] | None = None
-        self._previews: list[Record] = []
-        self._drawing = ""
 
     def step(self, record: Record) -> None:
         """Show one step that was done."""
-        self._last, self._stepped = record, time.monotonic()
-        for name, values in self._losses.items():
-            if record["loss"].get(name) is not None:
-                values.append(record["loss"][name])
+        super().step(record)
         percent = 100 * record["step"] // record["of"]
         if percent != self._percent:
             self._percent = percent
             self._taskbar(percent)
 
-    def saved(self, step: int) -> None:
-        """Show that this step is safe on disk."""
-        self._saved = step, time.monotonic()
-
-    def drawing(self, text_: str) -> None:
-        """Show how far a preview is."""
-        self._drawing = text_
-
-    def preview(self, record: Record) -> None:
-        """Show that there is a preview, and what it tells."""
-        self._previews.append(record)
-        self._drawing = ""
-
     def drawn(self) -> Panel:
         """The panel as it is now."""
-        record, now = self._last, time.monotonic()
-        step = record["step"] if record else 0
+        step, how_far = self.progress()
         self._bar.update(step)
         done = Table.grid(padding=(0, 2))
-        done.add_row(self._bar, text(f"{step}/{self._total}   {100 * step // self._total} %"))
-        ago = f"step {self._saved[0]} · {clock(now - self._saved[1])} ago" if self._saved else "not yet"
-        facts: list[tuple[str, Text | Table]] = [
-            ("training", done),
-            ("time", text(self._time(now))),
-            ("loss", text(self._loss())),
-            ("memory", text(f"{record['memory_gb']:.1f} GB" if record and record.get("memory_gb") else "")),
-            ("saved", text(ago)),
-            ("previews", text(self._previewed(step))),
-            ("judged", text(self._judged())),
-            ("Ctrl-C", text("stops after this step and saves; the same line goes on")),
-        ]
+        done.add_row(self._bar, text(how_far))
         grid = Table.grid(padding=(0, 2))
-        for name, told in facts:
-            if not isinstance(told, Text) or told.plain:
-                grid.add_row(text(name, "dim"), told)
-        hint = text("loss is noisy by nature; judge by the previews", "dim")
+        grid.add_row(text("training", "dim"), done)
+        for name, told in self.facts(time.monotonic()):
+            grid.add_row(text(name, "dim"), text(told))
         place = text(self._place, "dim")
-        return Panel(Group(grid, hint), title=text(self._title), subtitle=place, width=self._width)
-
-    def _time(self, now: float) -> str:
-        """How long it took, how long it will take, when it is done, and how long a step takes."""
-        passed, record = clock(now - self._began), self._last
-        if record is None:
-            return f"{passed} · the first step takes longest"
-        pace = f"{record['s_per_step']:.2f} s/step"
-        if record["eta_s"] is None:
-            return f"{passed} done · the look comes first, then the motion   {pace}"
-        left = max(0.0, record["eta_s"] - (now - self._stepped) * (not self._drawing))
-        ready = time.strftime("%H:%M" if left < DAY_S else "%a %H:%M", time.localtime(time.time() + left))
-        return f"{passed} done · ~{clock(left)} left · ready about {ready}   {pace}"
-
-    def _loss(self) -> str:
-        room = min(30, (self._width - 48) // 2)
-        courses = {name: smoothed([*values]) for name, values in self._losses.items() if values}
-        return "   ".join(f"{name} {sparkline(course, room)} {course[-1]:.3f}" for name, course in courses.items())
-
-    def _previewed(self, step: int) -> str:
-        """How far a preview is, or which there are and when the next one comes."""
-        steps = [f"{done} ✓" for done in dict.fromkeys(record["step"] for record in self._previews[-4:])]
-        following = (step // self._every + 1) * self._every if self._every else 0
-        coming = [f"next at {following}"] if 0 < following <= self._total else []
-        return self._drawing or "   ".join([*steps, *coming])
-
-    def _judged(self) -> str:
-        """What previews tell, as curves."""
-        curves = [
-            f"{name} {sparkline(list(values), 8)} {values[-1]:.2f}"
-            for name in ("motion learned", "appearance leaked")
-            if (values := [found[name] for record in self._previews if name in (found := judged(record))])
-        ]
-        return "   ".join(curves)
+        return Panel(Group(grid, text(HINT, "dim")), title=text(self._title), subtitle=place, width=self._width)

@@ -35,8 +35,9 @@ def find(model: str) -> tuple[ModelCard, Path]:
     near = nearest(model, CARDS)
     raise NotFound(
         f"there is no base model '{safe(model, 200)}'.",
-        why="it is no name that mdctl knows, no folder, and no hub id such as org/name.",
-        fix=f"--model {near}" if near else "mdctl models list",
+        why=f"did you mean '{near}'?" if near else "it is no name that mdctl knows, no folder, and no hub id org/name.",
+        fix="mdctl models list",
+        meant=(model, near) if near else None,
     )
 
 

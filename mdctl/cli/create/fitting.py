@@ -1,10 +1,11 @@
 """Whether a training fits its device, and how much it computes again for that: planned, told, and then measured."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mdctl.cli.face import face
 from mdctl.errors import BadInput, NoSpace
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 
+ENOUGH = 5
+"""So many steps say how long the next will take."""
+
 WORDS = {
     "none": "nothing is computed twice",
     "light": "norms and activations are computed again in backward",
@@ -28,6 +32,18 @@ WORDS = {
     "full": "every layer is computed again in backward, 40 % more work",
 }
 """What each level means."""
+
+
+class Planned(Protocol):
+    """A training that is to be looked at: a run, or one that is only thought of."""
+
+    @property
+    def project(self) -> str:
+        """The name of its project."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Its frozen settings."""
 
 
 @dataclass
@@ -43,18 +59,39 @@ class Fit:
     predicted: float | None = None
     """Bytes of all tensors at the peak, where there is a device to count them for."""
 
+    budget: float | None = None
+    """Bytes that may be used of that device."""
+
     @property
     def key(self) -> dict[str, Any]:
         """Under what the figures of this level are kept."""
         return {**self.about, "level": self.level}
 
-    def seconds(self, steps: int) -> float | None:
-        """How long so many steps take, by the last time on this computer."""
-        pace = paces.known(self.key).get("s_per_step")
-        return pace * steps if pace is not None else None
+    def seconds(self, settings: Mapping[str, Any], stands: int) -> float | None:
+        """How long the steps of a run take from one on, by the last time on this computer; None where there was none.
+
+        Those in which only looks are learned have a pace of their own.
+        """
+        steps, share = settings["train"]["steps"], settings["train"].get("spatial_first", 0.0)
+        first = steps if settings.get("learns") == "appearance" else int(share * steps)
+        looks, rest = max(0, first - stands), steps - max(first, stands)
+        known = paces.known(self.key)
+        look = known.get("look_s_per_step", known.get("s_per_step"))
+        whole = known.get("s_per_step") if rest > 0 else 0.0
+        return None if look is None or whole is None else look * looks + whole * max(0, rest)
+
+    @property
+    def needed(self) -> float | None:
+        """Bytes in all, by the plan; where there is none by the last time, of the whole process."""
+        from mdctl.motion import plan
+
+        if self.predicted is not None:
+            return self.predicted + plan.OVERHEAD
+        took = paces.known(self.key).get("peak_gb")
+        return took * 1e9 if took else None
 
 
-def fit(run: Run, settings: TrainSettings, folder: Path, device: Any, precision: str, vram: str) -> Fit:
+def fit(run: Planned, settings: TrainSettings, folder: Path, device: Any, precision: str, vram: str) -> Fit:
     """The fastest level that the device has memory for; refused, before anything is loaded, where there is none."""
     from mdctl.motion import device as machine
 
@@ -92,7 +129,7 @@ def allowance(device: Any, vram: str) -> float:
 
 
 def _planned(
-    run: Run, settings: TrainSettings, folder: Path, precision: str, about: dict[str, Any], budget: float
+    run: Planned, settings: TrainSettings, folder: Path, precision: str, about: dict[str, Any], budget: float
 ) -> Fit:
     from mdctl.motion import plan
     from mdctl.motion.recompute import LEVELS
@@ -109,7 +146,7 @@ def _planned(
         raise _too_small(run, settings, folder, precision, about["looks"], shape, peak(levels[-1]), budget)
     predicted = peak(level)
     face().say(f"takes about {predicted / 1e9:.1f} of {budget / 1e9:.1f} GB: {WORDS[level]}.")
-    return Fit(level, about, predicted - plan.OVERHEAD)
+    return Fit(level, about, predicted - plan.OVERHEAD, budget)
 
 
 def footprint(
@@ -135,7 +172,7 @@ def footprint(
 
 
 def _too_small(
-    run: Run,
+    run: Planned,
     settings: TrainSettings,
     folder: Path,
     precision: str,
@@ -218,7 +255,20 @@ def _compare(run: Run, fit: Fit, measured_gb: float) -> None:
         face().say(f"the first step took {measured_gb:.1f} GB, planned were {predicted:.1f}; noted for the next plan.")
 
 
-def remember(fit: Fit, paced: Sequence[float]) -> None:
-    """Keep the pace of a training for later estimates; of a short one it says nothing."""
-    if len(paced) >= 5:
-        paces.note(fit.key, s_per_step=statistics.median(paced))
+class Paces(NamedTuple):
+    """How long the last steps of a training took, in seconds."""
+
+    whole: deque[float]
+    """Those in which the motion was learned too."""
+
+    looks: deque[float]
+    """Those in which looks alone were learned."""
+
+
+def remember(fit: Fit, paced: Paces, memory_gb: float) -> None:
+    """Keep the paces of a training for later estimates, and what it took where no plan can tell; not of a short one."""
+    if len(paced.whole) + len(paced.looks) < ENOUGH:
+        return
+    kinds = {"s_per_step": paced.whole, "look_s_per_step": paced.looks}
+    took = {name: statistics.median(seconds) for name, seconds in kinds.items() if seconds}
+    paces.note(fit.key, **took, **({} if fit.budget else {"peak_gb": memory_gb}))

@@ -93,7 +93,9 @@ def grid(
     threads: options.Threads = None,
     dry_run: options.DryRun = False,
 ) -> int:
-    """Compare strengths, saves and starts for one prompt: a video, a sheet, a page and the figures behind them.
+    """Compare strengths, saves and starts side by side.
+
+    It writes one labelled video of all, a sheet, a page, and the figures behind them.
 
     \b
     mdctl grid golf "a monkey playing golf" --strength 0.4,0.7,1.0 --checkpoint 100,200,300

@@ -141,7 +141,7 @@ def _settle_made_with(run: Run, now: Mapping[str, str]) -> None:
 
 def _tell_plan(run: Run, fit: fitting.Fit, place: str) -> None:
     stands = run.step or fork.origin(run)[1]
-    seconds = fit.seconds(run.steps - stands)
+    seconds = fit.seconds(run.settings, stands)
     told = {"recompute": fit.level, **({"seconds": round(seconds)} if seconds is not None else {}),
             **({"vram_gb": round(fit.predicted / 1e9, 2)} if fit.predicted else {})}  # fmt: skip
     face().event(run.note("plan", settings=run.settings["train"], resume_from=stands, device=place, **told))
@@ -216,19 +216,18 @@ def _learn(
     request: Request,
     device: Any,
     previews: "Previews | None",
-) -> list[float]:
+) -> fitting.Paces:
     """Follow the steps, show and note each, and save when it is due, at the end, and when asked; gives their paces."""
     from mdctl.motion import device as machine
 
     assert settings.steps is not None
-    recent: deque[float] = deque(maxlen=50)
+    paced = fitting.Paces(deque(maxlen=50), deque(maxlen=50))
     before = last_save = time.monotonic()
-    saved, looks_only = state.number, False
+    saved = state.number
     for step in steps:
         now = time.monotonic()
-        if looks_only != (step.temporal_loss is None):
-            recent.clear()  # steps of one kind say nothing of how long those of the other take
-            looks_only = not looks_only
+        looks_only = step.temporal_loss is None
+        recent = paced.looks if looks_only else paced.whole  # the one kind says nothing of how long the other takes
         recent.append(now - before)
         pace = statistics.median(recent)
         record = run.note(
@@ -256,7 +255,7 @@ def _learn(
             break
     if saved != state.number or not run.saves():
         _keep(run, state, settings, view)
-    return [*recent]
+    return paced
 
 
 def _gone_back(run: Run, state: "TrainState", view: TrainView) -> bool:

@@ -80,7 +80,7 @@ def mix(
     threads: options.Threads = None,
     dry_run: options.DryRun = False,
 ) -> int:
-    """Put the look of one project and the motion of another into one video.
+    """Put the look of one project on the motion of another.
 
     \b
     mdctl mix --appearance terracotta --motion riding_horse
@@ -156,7 +156,9 @@ def animate_image(
     precision: options.Precision = None,
     threads: options.Threads = None,
 ) -> int:
-    """Learn how a picture looks, once, and let a learned motion move what it shows.
+    """Let a learned motion move what a picture shows.
+
+    How it looks is learned once, and kept for the next time.
 
     \b
     mdctl animate-image car.jpg --motion car_turn "a car driving in the snow"

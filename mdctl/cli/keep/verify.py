@@ -198,14 +198,14 @@ def _videos(folder: Path) -> Iterator[Seen]:
 
 def _unsound(video: Path) -> str:
     """What is wrong with a video or with what stands beside it, '' when nothing is."""
-    from mdctl.media import clips as media
-
+    comment = ""
     try:
-        source = media.probed(video)
+        if video.is_dir():
+            _read_pictures(video)
+        else:
+            comment = _read_file(video)
     except (BadInput, Refused) as fault:
         return fault.why or fault.what
-    if source.damaged_after_s is not None:
-        return f"it breaks off after {source.damaged_after_s:.1f} s"
     beside = video.with_suffix(".json")
     try:
         if beside.stat().st_size > _SIDECAR_BYTES:
@@ -218,9 +218,35 @@ def _unsound(video: Path) -> str:
         return f"{beside.name} cannot be read: {fault}"
     if not isinstance(sidecar, dict) or number != _identity(sidecar):
         return f"{beside.name} is not what was written"
-    if source.comment.startswith("mdctl ") and source.comment != f"mdctl {number}":
+    if comment.startswith("mdctl ") and comment != f"mdctl {number}":
         return f"{beside.name} tells of another video"
-    return ""
+    return _missing(video, sidecar) if video.is_dir() else ""
+
+
+def _read_file(video: Path) -> str:
+    """What a file says of itself; `BadInput` or `Refused` where it is no whole video."""
+    from mdctl.media import clips as media
+
+    source = media.probed(video)
+    if source.damaged_after_s is not None:
+        raise BadInput(f"it breaks off after {source.damaged_after_s:.1f} s")
+    return source.comment
+
+
+def _read_pictures(folder: Path) -> None:
+    """Read every picture of a video that is a folder; `BadInput` for one that cannot be."""
+    from mdctl.media import folders
+
+    folders.spread(folder, len(folders.pictures(folder)) or 1)
+
+
+def _missing(folder: Path, sidecar: Mapping[str, Any]) -> str:
+    """How many of its pictures have gone, '' where none has, or nobody can know."""
+    from mdctl.media import folders
+
+    settings = sidecar.get("settings")
+    told, there = settings.get("frames") if isinstance(settings, Mapping) else None, len(folders.pictures(folder))
+    return f"{there} of its {told} pictures are there" if type(told) is int and told != there else ""
 
 
 def _identity(sidecar: Mapping[str, Any]) -> str:

@@ -51,7 +51,9 @@ def import_(
         str | None, typer.Option(help="Of what is no archive: what happened in the clips.", show_default=False)
     ] = None,
 ) -> int:
-    """Take in what somebody else has learned, as a project of your own; what looks odd is refused whole.
+    """Take in what somebody else has learned, as a project.
+
+    What looks odd is refused whole.
 
     \b
     mdctl import golf.mdz

@@ -41,7 +41,9 @@ def export(
     checkpoint: Annotated[str | None, typer.Option(help="Which save: last, or its step.", show_default="last")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
 ) -> int:
-    """Pass on what a project has learned: adapters, settings and a card; no clips, no paths, no names of people.
+    """Pass on what a project has learned, in one small file.
+
+    It holds adapters, settings and a card; no clips unless asked for, no paths, no names of people.
 
     \b
     mdctl export golf

@@ -19,7 +19,7 @@ from mdctl.cli.options import Force
 from mdctl.cli.view import curves, opening, pages, shelves
 from mdctl.cli.view.look import size
 from mdctl.cli.view.shelves import Film, Reference, Shelf
-from mdctl.errors import NotFound, UsageFault
+from mdctl.errors import MdctlError, NotFound, UsageFault
 from mdctl.text import safe
 from mdctl.workspace import atomic, locations
 from mdctl.workspace.project import Project
@@ -110,8 +110,8 @@ def _clips(found: Sequence[Shelf]) -> dict[str, list[Reference]]:
 
 def _bytes(film: Film) -> int:
     try:
-        return film.path.stat().st_size
-    except OSError:
+        return len(shelves.content(film)) if film.path.is_dir() else film.path.stat().st_size
+    except (OSError, MdctlError):
         return 0
 
 
@@ -230,10 +230,14 @@ def _facts(film: Film, shelf: str) -> Iterator[tuple[str, str]]:
 
 
 def _moving(film: Film, beside: Path | None) -> str:
+    linked = beside if film.path.is_file() else None  # no browser plays a folder of pictures
     try:
-        address = _relative(film.path, beside) if beside else pages.embedded(film.path.read_bytes(), film.kind)
-    except OSError as error:
-        face().warn(f"'{film.path.name}' is not shown: {error.strerror}.", "MD-LEFT-OUT")
+        address = _relative(film.path, linked) if linked else pages.embedded(shelves.content(film), film.kind)
+    except UsageFault:
+        raise
+    except (OSError, MdctlError) as error:
+        why = (error.strerror or "") if isinstance(error, OSError) else (error.why or error.what).rstrip(".")
+        face().warn(f"'{film.path.name}' is not shown: {why}.", "MD-LEFT-OUT")
         return '<div class="gone">cannot be read</div>'
     label = pages.words(film.prompt or film.path.name, 300)
     about = f' width="{film.size[0]}" height="{film.size[1]}"' if film.size else ""

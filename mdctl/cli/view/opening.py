@@ -16,7 +16,7 @@ from mdctl import child
 from mdctl.cli.face import EPILOG, face
 from mdctl.errors import BadInput, MdctlError, NotFound, NotReady
 from mdctl.text import safe
-from mdctl.workspace import locations
+from mdctl.workspace import footage, locations
 from mdctl.workspace.project import Project
 
 KINDS: dict[str, Callable[[bytes], bool]] = {
@@ -38,7 +38,9 @@ def open_(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|FILE", help="A project, or an mp4, gif, webp, png or html file.", show_default=False
+            metavar="NAME|FILE",
+            help="A project, or an mp4, gif, webp, png or html file, or a folder of frames.",
+            show_default=False,
         ),
     ],
 ) -> int:
@@ -98,6 +100,8 @@ def _file(name: str) -> Path:
     refused = f"'{safe(name, 200)}' is not opened."
     try:
         path = Path(name).resolve()
+        if _is_frames(path):
+            return path
         if not path.is_file():
             raise NotFound(f"there is no file '{safe(name, 200)}'.", fix="mdctl open NAME")
         kind = path.suffix.lower()
@@ -110,3 +114,11 @@ def _file(name: str) -> Path:
     if not genuine:
         raise BadInput(refused, why=f"it is called {kind}, but what is in it is something else.")
     return path
+
+
+def _is_frames(path: Path) -> bool:
+    """Whether this is a video as a folder of PNGs; one that holds or is called anything else may be a program."""
+    if path.suffix or not footage.is_folder(path) or not (path / footage.FIRST).is_file():
+        return False
+    with (path / footage.FIRST).open("rb") as file:
+        return KINDS[".png"](file.read(16)) and all(one.suffix == ".png" and one.is_file() for one in path.iterdir())

@@ -15,7 +15,7 @@ from mdctl.cli.create import encoding
 from mdctl.cli.face import face
 from mdctl.errors import MdctlError, NotFound
 from mdctl.settings import Shape, from_table
-from mdctl.workspace import atomic, locations
+from mdctl.workspace import atomic, footage, locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.records import ClipRecord
 from mdctl.workspace.runs import Run
@@ -58,8 +58,8 @@ class Film:
 
     @property
     def kind(self) -> str:
-        """What it is to a browser."""
-        return KINDS[self.path.suffix]
+        """What it is to a browser; a folder of pictures is shown as an mp4."""
+        return KINDS.get(self.path.suffix, KINDS[".mp4"])
 
     @property
     def prompt(self) -> str:
@@ -83,6 +83,12 @@ class Film:
         width, height = settings.get("width"), settings.get("height")
         known = type(width) is int and type(height) is int and 0 < width <= 8192 and 0 < height <= 8192
         return (width, height) if known else None  # type: ignore[return-value]
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, for a folder of pictures, which bear no rate; the usual where nobody knows."""
+        told = _table(self.record, "settings").get("fps")
+        return float(told) if type(told) in (int, float) and 0.1 <= told <= 240 else _USUAL.fps  # type: ignore[operator,arg-type]
 
     @property
     def voices(self) -> tuple[Voice, ...]:
@@ -204,13 +210,32 @@ def _films(folder: Path) -> tuple[Film, ...]:
     films = []
     with suppress(OSError):
         for path in folder.iterdir():
-            if path.suffix not in KINDS or path.name[0] == ".":
+            if not footage.is_video(path):
                 continue
-            if path.is_symlink() or not path.is_file():
+            if path.is_symlink() or not (path.is_file() or footage.is_folder(path)):
                 face().warn(f"'{path.name}' is left out: it is no file of its own.", "MD-LEFT-OUT")
             else:
                 films.append(Film(path, _sidecar(path.with_suffix(".json"))))
     return tuple(sorted(films, key=lambda film: (film.created, film.path.name), reverse=True))
+
+
+def content(film: Film) -> bytes:
+    """What a browser plays: the file itself, or the pictures of a folder as an mp4, from the cache where that is there.
+
+    Raises:
+        MdctlError: a picture cannot be read.
+    """
+    if not film.path.is_dir():
+        return film.path.read_bytes()
+    from mdctl.media import ffmpeg, folders
+
+    cached = locations.cache() / "references" / f"{folders.digest(film.path)[:32]}@{film.fps:g}.mp4"
+    with suppress(OSError):
+        return cached.read_bytes()
+    frames, _ = folders.spread(film.path, len(folders.pictures(film.path)) or 1)
+    made = ffmpeg.encode(frames, film.fps, format="mp4")
+    atomic.write(cached, made)
+    return made
 
 
 def _sidecar(path: Path) -> Mapping[str, Any]:
