@@ -242,12 +242,25 @@ def _tabulate(console: Console, columns: Sequence[str], rows: Sequence[Sequence[
                 for column, value in zip(columns[heads:], row[heads:], strict=True)
                 if value.plain
             ]
-            _write(console, Text("  "), Text("  ").join(told))
+            for line in _packed(told, console.width - 2):
+                for part in line.wrap(console, console.width - 2):
+                    console.print(Text.assemble("  ", part), soft_wrap=True)
         return
     head, *body = grid
     console.print(Text("\n".join(_laid(console, head, widths)), style="dim"), soft_wrap=True)
     if body:
         console.print(Text("\n".join(line for row in body for line in _laid(console, row, widths))), soft_wrap=True)
+
+
+def _packed(parts: Sequence[Text], room: int) -> Iterator[Text]:
+    """Parts side by side, as many to a line as there is room for."""
+    line = Text()
+    for part in parts:
+        if line and line.cell_len + 2 + part.cell_len > room:
+            yield line
+            line = Text()
+        line = Text("  ").join([line, part]) if line else part
+    yield line
 
 
 def _laid(console: Console, row: Sequence[Text], widths: Sequence[int]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """A training and the memory of its device: planned, refused in words, and one level down where it runs out."""
 
 import json
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,21 @@ def test_the_last_time_is_the_next_estimate(mdctl: Mdctl, fresh: Project) -> Non
     (plan,) = [record for record in fresh.runs()[-1].events() if record["event"] == "plan"]
     assert plan["seconds"] >= 0
     assert plan["recompute"] == "none"
+
+
+def test_looks_alone_have_a_pace_of_their_own(home: Path) -> None:
+    """Steps in which only looks are learned are counted by it, those of an appearance all; what is unknown is None."""
+    fit = fitting.Fit("none", {})
+    motion: dict[str, Any] = {"learns": "motion", "train": {"steps": 12, "spatial_first": 0.25}}
+    assert fit.seconds(motion, 0) is None
+    fitting.remember(fit, fitting.Paces(deque([2.0] * 9), deque([0.5] * 3)), 1.4)
+    assert [fit.seconds(motion, stands) for stands in (0, 2, 5, 12)] == [19.5, 18.5, 14.0, 0.0]
+    assert fit.seconds({**motion, "learns": "appearance"}, 4) == 4.0
+    assert fit.needed == 1.4e9
+    other = fitting.Fit("full", {})
+    fitting.remember(other, fitting.Paces(deque(), deque([0.5] * 6)), 1.4)
+    assert other.seconds(motion, 0) is None
+    assert other.seconds({**motion, "learns": "appearance"}, 0) == 6.0
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"{}": {"s_per_step": "x", "peak_gb": true}}'])

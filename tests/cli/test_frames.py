@@ -1,6 +1,8 @@
 """`--format frames`: a video as a folder of PNGs, whole or absent, with its record beside it."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +71,51 @@ def test_a_full_disk_leaves_nothing(
     (tmp_path / "out").mkdir()
     assert mdctl(*MADE, "-o", f"{tmp_path}/out/").code == 7
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_it_counts_as_a_video(mdctl: Mdctl, golf: Project) -> None:
+    """Where videos are counted and shown: `list`, `show`, `gallery`, `verify`, `rm`."""
+    (folder,) = map(Path, mdctl(*MADE, "--seed", "3").lines)
+    assert golf.videos() == [folder]
+    assert [record["videos"] for record in json.loads(mdctl("list", "--json").out)] == [1]
+    assert "videos\t1" in mdctl("show", "golf").out
+    assert "1 video" in mdctl("verify", "golf").err
+    for more in ((), ("--link",)):  # no browser plays a folder, so it lies in the page as an mp4
+        said = mdctl("gallery", "golf", "--json", *more)
+        assert said.records[-1]["videos"] == 1
+        page = Path(said.records[-1]["paths"][0]).read_text()
+        assert page.count('class="tiny" aria-label="a red square" src="data:video/mp4;base64,') == 1
+    said = mdctl("rm", "golf", "--outputs")
+    assert "1 video" in said.err
+    assert golf.videos() == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda folder: (folder / "002.png").unlink(), "3 of its 4 pictures are there"),
+        (lambda folder: (folder / "000.png").unlink(), "3 of its 4 pictures are there"),
+        (lambda folder: (folder / "001.png").write_bytes(b"no picture"), "cannot identify"),
+        (lambda folder: shutil.rmtree(folder) or folder.mkdir(), "there is no picture"),
+        (lambda folder: folder.with_suffix(".json").unlink(), "beside it"),
+    ],
+)
+def test_a_damaged_one_is_found(mdctl: Mdctl, golf: Project, spoil: Callable[[Path], object], why: str) -> None:
+    """`verify` tells what is wrong, and the gallery shows all that can be shown."""
+    (folder,) = map(Path, mdctl(*MADE, "--seed", "3").lines)
+    spoil(folder)
+    said = mdctl("verify", "golf")
+    assert said.code == 10
+    assert said.lines[0].split("\t")[1:3] == ["video", str(folder)]
+    assert why in said.out
+    assert mdctl("gallery", "golf").code == 0
+
+
+def test_what_is_no_video(mdctl: Mdctl, golf: Project, tmp_path: Path) -> None:
+    """A folder of other things, one that is still being made, and a link to one are not counted."""
+    (folder,) = map(Path, mdctl(*MADE, "--seed", "3").lines)
+    (golf.outputs / "notes").mkdir()
+    (golf.outputs / ".tmp-half").mkdir()
+    (golf.outputs / ".tmp-half" / "000.png").touch()
+    (golf.outputs / "link").symlink_to(folder)
+    assert golf.videos() == [folder]

@@ -116,6 +116,7 @@ def test_an_unknown_name(mdctl: Mdctl, golf: Project, command: str) -> None:
     said = mdctl(command, "gulf")
     assert (said.code, said.out) == (3, "")
     assert "did you mean 'golf'?" in said.err
+    assert f"  fix    mdctl {command} golf\n" in said.err
     assert mdctl(command, "../golf").code == 2
 
 

@@ -124,3 +124,18 @@ def test_a_program_that_is_left_to_itself() -> None:
     process.wait(30)
     with pytest.raises(ValueError, match="absolute"):
         child.leave(["xdg-open"])
+
+
+def test_a_folder_of_frames(mdctl: Mdctl, opened: Path, tmp_path: Path) -> None:
+    """A video that is a folder of PNGs is opened; not one that holds anything else, or is called as programs are."""
+    folder = tmp_path / "20261126-0731_a-robot_s3"
+    for name, more, code in ((folder.name, "001.png", 0), ("app", "Contents", 3), ("robot.app", "001.png", 3)):
+        path = folder.with_name(name)
+        path.mkdir()
+        path.with_suffix(".json").write_text("{}")
+        for file in ("000.png", more):
+            (path / file).write_bytes(HEADS[".png"])
+        assert mdctl("open", str(path)).code == code, name
+    assert opened.read_text().startswith(f"{folder}|1|")
+    (folder / "000.png").write_bytes(b"#!/bin/sh")
+    assert mdctl("open", str(folder)).code == 3

@@ -104,6 +104,20 @@ def test_templates_that_are_there_or_not(mdctl: Mdctl) -> None:
     assert mdctl("templates", "copy", "\x1b[2J", "x").code == 4
 
 
+def test_the_line_is_offered_again_with_the_name_that_was_meant(mdctl: Mdctl, home: Path) -> None:
+    """Whatever the command was, and whether the name stood behind an option; without a near one the list is."""
+    for line, cure in (
+        (("models", "show", "zeroscpe"), "mdctl models show zeroscope"),
+        (("-q", "models", "path", "startr"), "mdctl -q models path starter"),
+        (("models", "show", "qqqqq"), "mdctl models list"),
+    ):
+        said = mdctl(*line)
+        assert said.code == 3
+        assert said.err.split("fix")[1].split("\n")[0].split("   MD-")[0].strip() == cure, said.err
+    said = mdctl("--json", "models", "show", "zeroscpe")
+    assert json.loads(said.err.splitlines()[-1])["fix"] == ["mdctl --json models show zeroscope", "mdctl models list"]
+
+
 # --- Usage
 
 

@@ -238,7 +238,7 @@ def test_an_unknown_name_is_told_with_the_nearest(tmp_path: Path) -> None:
     created(tmp_path)
     with pytest.raises(NotFound) as told:
         Project.open("glof")
-    assert told.value.fix == ("mdctl show golf",)
+    assert (told.value.fix, told.value.meant) == (("mdctl list",), ("glof", "golf"))
 
 
 def test_broken_projects_are_listed_with_the_reason(tmp_path: Path) -> None:
