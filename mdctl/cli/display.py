@@ -40,7 +40,7 @@ MIN_ROOM = 20
 NUMBER = 3
 """A first cell as narrow as this numbers its row, and the second names it."""
 
-LONGEST, HIGHEST = 12, 4
+LONGEST, HIGHEST = 16, 4
 """Longer words of a table may be cut, such as paths; a cell takes so many lines at most."""
 
 COMMAND = re.compile(r"(  |^\$ )mdctl ")

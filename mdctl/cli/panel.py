@@ -14,6 +14,9 @@ DAY_S = 20 * 3600.0
 HINT = "loss is noisy by nature; judge by the previews"
 """What stands at its foot."""
 
+RANGE = 0.5
+"""What previews tell is noisy too: a curve of them is as high as this, if not higher."""
+
 
 class Account(LineView):
     """Takes in what happens in a training, and gives account of it in lines with a name each."""
@@ -64,7 +67,7 @@ class Account(LineView):
             "saved": ago,
             "previews": self._previewed(step),
             "judged": self._judged(),
-            "Ctrl-C": "stops after this step and saves; the same line goes on",
+            "Ctrl-C": "stops after this step and saves; the same line goes on" if step < self._total else "",
         }
         yield from ((name, told) for name, told in facts.items() if told)
 
@@ -74,6 +77,8 @@ class Account(LineView):
         if record is None:
             return f"{passed} · the first step takes longest"
         pace = f"{record['s_per_step']:.2f} s/step"
+        if record["step"] >= self._total:
+            return f"{passed} in all   {pace}"
         if record["eta_s"] is None:
             return f"{passed} done · the look comes first, then the motion   {pace}"
         left = max(0.0, record["eta_s"] - (now - self._stepped) * (not self._drawing))
@@ -96,7 +101,7 @@ class Account(LineView):
     def _judged(self) -> str:
         """What previews tell, as curves."""
         curves = [
-            f"{name} {sparkline(list(values), 8)} {values[-1]:.2f}"
+            f"{name} {sparkline(list(values), 8, RANGE)} {values[-1]:.2f}"
             for name in ("motion learned", "appearance leaked")
             if (values := [found[name] for record in self._previews if name in (found := judged(record))])
         ]

@@ -17,11 +17,11 @@ def smoothed(values: Sequence[float]) -> list[float]:
     return course
 
 
-def sparkline(values: Sequence[float], width: int = 16) -> str:
-    """The course of some numbers in one line of blocks."""
+def sparkline(values: Sequence[float], width: int = 16, least: float = 0.0) -> str:
+    """The course of some numbers in one line of blocks; where they differ by less than `least`, they look alike."""
     if not values:
         return ""
     size = max(1, -(-len(values) // width))
     means = [sum(part) / len(part) for part in (values[i : i + size] for i in range(0, len(values), size))]
-    low, high = min(means), max(means)
-    return "".join(SPARKS[round((value - low) / (high - low or 1) * (len(SPARKS) - 1))] for value in means)
+    low, span = min(means), max(max(means) - min(means), least)
+    return "".join(SPARKS[round((value - low) / (span or 1) * (len(SPARKS) - 1))] for value in means)

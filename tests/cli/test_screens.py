@@ -153,6 +153,20 @@ def test_the_panel_before_it_knows_more(shown: Shown, capsys: pytest.CaptureFixt
     assert "next at" not in text
 
 
+def test_the_panel_that_stays(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once all steps are taken it says how long they took, and nothing of what is left or could be stopped."""
+    with shown(80).training("golf", "cpu", 300, every=150) as view:
+        for number, learned in ((150, 0.51), (300, 0.5)):
+            view.step(step(number, 300, 300.0 - number))
+            view.saved(number)
+            view.preview({"step": number, "path": "x", "measures": {"learned": learned, "leaked": 0.0}})
+    text = "\n".join(told(capsys))
+    assert "300/300   100 %" in text
+    assert " in all   1.79 s/step" in text
+    assert "motion learned ▁▁ 0.50   appearance leaked ▁▁ 0.00" in text  # no cliff out of a hundredth
+    assert not re.search("left|ready about|Ctrl-C|next at", text)
+
+
 def test_a_narrow_terminal_gets_lines(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
     """Instead of the panel, and none is wider than the terminal."""
     with shown(40).training("golf · starter · seed 0", "cpu", 300) as view:
