@@ -207,14 +207,14 @@ class SampleSettings:
             raise bad_setting("gen.sampler", self.sampler, f"it is one of {', '.join(SAMPLERS)}.")
 
     @property
-    def until(self) -> float | None:
+    def holds_until(self) -> float | None:
         """How far the strength holds, where it does not say so itself; None is all the way."""
         return None if "@" in str(self.strength) or self.strength_until == 1 else self.strength_until
 
     @property
     def gamma(self) -> Strength:
         """How loudly the project's own adapter speaks in every part of the way."""
-        return Strength.parse(self.strength).until(self.until or 1)
+        return Strength.parse(self.strength).until(self.holds_until or 1)
 
 
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {

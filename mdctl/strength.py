@@ -10,7 +10,7 @@ from mdctl.errors import BadInput
 LOUDEST = 10.0
 """No strength may be above it; beyond 1.5 pictures break."""
 
-_PART = re.compile(r"([^@]+)@([^@-]+)-([^@-]+)")
+_PART = re.compile(r"([^@]+)@([^@]+?)(?<![eE])-([^@]+)")  # the minus of 1e-05 parts nothing
 
 
 class Part(NamedTuple):
@@ -67,13 +67,19 @@ class Strength:
 
     def plain(self) -> float | str:
         """As a setting says it: `parse` reads it back."""
-        if self.constant is not None:
-            return self.constant
-        return "+".join(f"{value:g}@{begin:g}-{end:g}" for value, begin, end in self.parts)
+        return self.schedule() if self.constant is None else self.constant
+
+    def schedule(self) -> str:
+        """As a schedule, which one number becomes too: `1@0-1` holds all the way, whatever is said of numbers."""
+        return "+".join(f"{_told(value)}@{_told(begin)}-{_told(end)}" for value, begin, end in self.parts)
 
     def __str__(self) -> str:
-        plain = self.plain()
-        return plain if isinstance(plain, str) else f"{plain:g}"
+        return self.schedule() if self.constant is None else _told(self.constant)
+
+
+def _told(number: float) -> str:
+    """As few digits as give this very number again, so that a video comes out again from its recipe."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def _part(piece: str, text: str) -> Part:

@@ -25,6 +25,23 @@ def test_a_schedule_holds_part_by_part() -> None:
     assert strength.times(0.5).plain() == "0.5@0-0.5+0.15@0.5-0.8"
 
 
+@pytest.mark.parametrize(
+    "given", ["0.33333333333@0-0.5", "1@1e-05-0.3333333333333333", "1@0.00001-1", "1e-05@0-0.5+10@0.5-1", "1@0-1"]
+)
+def test_no_digit_is_lost(given: str) -> None:
+    """What was said is read back as the very same, so that a video comes out again from its recipe."""
+    strength = Strength.parse(given)
+    assert Strength.parse(strength.plain()) == Strength.parse(strength.schedule()) == Strength.parse(str(strength))
+    assert Strength.parse(strength.schedule()) == strength
+    assert str(Strength.parse(1 / 3)) == "0.3333333333333333"
+
+
+def test_a_whole_schedule_can_stay_one() -> None:
+    """It holds all the way, where a number would not."""
+    whole = Strength.parse("1@0-1")
+    assert (whole.plain(), whole.schedule(), str(whole)) == (1.0, "1@0-1", "1")
+
+
 def test_one_number_may_hold_for_a_part_of_the_way() -> None:
     """What the base model's template says of numbers; who writes a schedule, also a whole one, is taken at his word."""
     settings = [SampleSettings(strength=given, strength_until=0.5) for given in (0.7, "1@0-1", "0.3@0.2-0.8")]

@@ -18,9 +18,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mdctl.cli.face import Manners, Record, draws, error_lines
+from mdctl.cli.face import AGAIN, Manners, Record, draws, error_lines
 from mdctl.cli.lines import Lines, LineView, clock
-from mdctl.cli.panel import HINT, Account
+from mdctl.cli.panel import Account
 from mdctl.cli.terminal import graphics
 from mdctl.errors import MdctlError
 from mdctl.text import safe
@@ -157,15 +157,15 @@ class Screen(Tables):
             yield show
 
     @contextmanager
-    def training(self, title: str, place: str, total: int, every: int = 0) -> Iterator[LineView]:
+    def training(self, title: str, place: str, total: int, every: int = 0, again: str = AGAIN) -> Iterator[LineView]:
         """A panel that follows the training; lines on a narrow terminal."""
         if self._err.width < NARROW:
-            with super().training(title, place, total, every) as view:
+            with super().training(title, place, total, every, again) as view:
                 yield view
             return
         began = time.monotonic()
         try:
-            panel = _Panel(self._err, title, place, total, every, self._taskbar)
+            panel = _Panel(self._err, title, place, total, every, again, self._taskbar)
             with Live(console=self._err, get_renderable=panel.drawn, refresh_per_second=2):
                 yield panel
         finally:
@@ -309,11 +309,12 @@ class _Panel(Account):
         place: str,
         total: int,
         every: int,
+        again: str,
         taskbar: Callable[[int | None], None],
     ) -> None:
         # What the terminal echoes of Ctrl-C has room beside the panel; else it would push it out of its place.
         self._width = min(console.width - 3, WIDEST)
-        super().__init__(title, lambda line: _write(console, Text(), text(line)), total, every, self._width)
+        super().__init__(title, lambda line: _write(console, Text(), text(line)), total, every, again, self._width)
         self._title, self._place = title, place
         self._taskbar, self._percent = taskbar, -1
         self._bar = _bar(total, self._width - 36)
@@ -337,4 +338,4 @@ class _Panel(Account):
         for name, told in self.facts(time.monotonic()):
             grid.add_row(text(name, "dim"), text(told))
         place = text(self._place, "dim")
-        return Panel(Group(grid, text(HINT, "dim")), title=text(self._title), subtitle=place, width=self._width)
+        return Panel(Group(grid, text(self.hint, "dim")), title=text(self._title), subtitle=place, width=self._width)

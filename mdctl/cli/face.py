@@ -13,6 +13,9 @@ from mdctl.text import safe
 
 Record = Mapping[str, Any]
 
+AGAIN = "the same line"
+"""What goes on after a stop, where a command does not say otherwise."""
+
 
 @dataclass(frozen=True)
 class Manners:
@@ -130,8 +133,13 @@ class Face(Protocol):
     def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:
         """A bar; the function it lends takes what is done so far and a remark."""
 
-    def training(self, title: str, place: str, total: int, every: int = 0) -> AbstractContextManager[TrainView]:
-        """The live view of a training; `every` is the steps from preview to preview, 0 without."""
+    def training(
+        self, title: str, place: str, total: int, every: int = 0, again: str = AGAIN
+    ) -> AbstractContextManager[TrainView]:
+        """The live view of a training; `every` is the steps from preview to preview, 0 without.
+
+        `again` is the line that goes on when it was stopped.
+        """
 
     def ask(self, question: str, default: str) -> str:
         """Ask for one line; only where `interactive`."""

@@ -16,7 +16,7 @@ class _Page(typer.Context.formatter_class):  # type: ignore[misc, valid-type]
     """Help as wide as the terminal; names take a third of it at most, and longer ones a line of their own."""
 
     def __init__(self, **known: Any) -> None:
-        super().__init__(**{**known, "width": min(WIDEST, columns()) - 2})
+        super().__init__(**{**known, "width": max(1, min(WIDEST, columns()) - 2)})
 
     def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write what things are called, and what they mean beside it."""

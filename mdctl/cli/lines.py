@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from mdctl.cli.face import Manners, Record, can_ask, error_lines, on_terminal, put
+from mdctl.cli.face import AGAIN, Manners, Record, can_ask, error_lines, on_terminal, put
 from mdctl.errors import MdctlError
 from mdctl.text import safe
 
@@ -82,7 +82,7 @@ class Lines:
         yield show
 
     @contextmanager
-    def training(self, title: str, place: str, total: int, every: int = 0) -> Iterator["LineView"]:
+    def training(self, title: str, place: str, total: int, every: int = 0, again: str = AGAIN) -> Iterator["LineView"]:
         """A line for each save, and one every half minute."""
         self._tell(safe(f"{title} · {place}"))
         yield LineView(title.split(" ")[0], self._tell)

@@ -52,6 +52,9 @@ Wait = Annotated[
 
 # --- What gen and its sisters share.
 
+HOLDS = "a number holds as far as gen.strength_until says (half of the way on starter), 1@0-1 all the way"
+"""What help says of a strength."""
+
 Count = Annotated[int, typer.Option(min=1, max=10_000, help="How many videos.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Of the first video.", show_default="drawn")]
 Clip = Annotated[int | None, typer.Option(help="The clip whose look or noise is used: 1, 2, ...", show_default="1")]

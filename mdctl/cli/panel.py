@@ -11,9 +11,6 @@ from mdctl.cli.sparks import smoothed, sparkline
 DAY_S = 20 * 3600.0
 """From so far ahead on, a time of day needs its day."""
 
-HINT = "loss is noisy by nature; judge by the previews"
-"""What stands at its foot."""
-
 RANGE = 0.5
 """What previews tell is noisy too: a curve of them is as high as this, if not higher."""
 
@@ -21,8 +18,9 @@ RANGE = 0.5
 class Account(LineView):
     """Takes in what happens in a training, and gives account of it in lines with a name each."""
 
-    def __init__(self, name: str, write: Callable[[str], None], total: int, every: int, width: int) -> None:
+    def __init__(self, name: str, write: Callable[[str], None], total: int, every: int, again: str, width: int) -> None:
         super().__init__(name, write)
+        self._again = again
         self._total, self._every, self._room = total, every, min(30, (width - 48) // 2)
         self._losses: dict[str, deque[float]] = {"motion": deque(maxlen=400), "appearance": deque(maxlen=400)}
         self._began = self._stepped = time.monotonic()
@@ -55,6 +53,11 @@ class Account(LineView):
         step = self._last["step"] if self._last else 0
         return step, f"{step}/{self._total}   {100 * step // self._total} %"
 
+    @property
+    def hint(self) -> str:
+        """What stands at its foot."""
+        return f"loss is noisy by nature{'; judge by the previews' * bool(self._every)}"
+
     def facts(self, now: float) -> Iterator[tuple[str, str]]:
         """What there is to tell by now, each under its name."""
         step, _ = self.progress()
@@ -67,7 +70,7 @@ class Account(LineView):
             "saved": ago,
             "previews": self._previewed(step),
             "judged": self._judged(),
-            "Ctrl-C": "stops after this step and saves; the same line goes on" if step < self._total else "",
+            "Ctrl-C": f"stops after this step and saves; {self._again} goes on" if step < self._total else "",
         }
         yield from ((name, told) for name, told in facts.items() if told)
 

@@ -89,7 +89,8 @@ def _is_awaited(words: Sequence[str]) -> bool:
     """Whether it will be a while until a command says something, and somebody waits for that."""
     command = next((word for word in words if not word.startswith("-")), "")
     brief = {"-h", "--help", "-q", "--quiet", "--json", "--plain"}.intersection(words) or os.environ.get("MDCTL_PLAIN")
-    return command in SLOW and not brief and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    typed = "-" in words and sys.stdin.isatty()  # it waits for a prompt, and not the other way round
+    return command in SLOW and not brief and not typed and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def mute_stdout() -> None:

@@ -1,4 +1,7 @@
-"""What the terminal behind stderr can draw: asked so that nothing typed ahead is lost, and nothing is left behind."""
+"""What the terminal behind stderr can draw: asked so that nothing is left behind on it.
+
+What was typed before the question stays for the next program; keys that come while the answer is awaited are lost.
+"""
 
 import importlib.util
 import os
@@ -45,19 +48,30 @@ def _answer(ears: int, mouth: int) -> bytes:
     size = struct.unpack("HHHH", fcntl.ioctl(mouth, termios.TIOCGWINSZ, bytes(8)))
     if os.tcgetpgrp(ears) != os.getpgrp() or not all(size):
         return b""
-    before = termios.tcgetattr(ears)
-    tty.setcbreak(ears, termios.TCSANOW)
+    try:
+        before = termios.tcgetattr(ears)
+        tty.setcbreak(ears, termios.TCSANOW)
+    except termios.error:  # it has just gone
+        return b""
     try:
         if _waits(ears, 0):  # somebody has typed ahead: that is for the next program, and is not to be read here
             return b""
         os.write(mouth, _QUESTION)
-        said, until = b"", time.monotonic() + _PATIENCE_S
-        while not _NATURE.search(said) and _waits(ears, until - time.monotonic()):
-            said += os.read(ears, 1024)
-        return said
+        return _heard(ears)
     finally:
-        termios.tcsetattr(ears, termios.TCSANOW, before)
+        with suppress(termios.error):  # it has gone meanwhile
+            termios.tcsetattr(ears, termios.TCSANOW, before)
+
+
+def _heard(ears: int) -> bytes:
+    """What comes until the terminal has said what it is, has gone, or the time is up, however much it sends."""
+    said, until = b"", time.monotonic() + _PATIENCE_S
+    while not _NATURE.search(said) and (left := until - time.monotonic()) > 0 and _waits(ears, left):
+        if not (more := os.read(ears, 1024)):  # a terminal that has gone can always be read, and says nothing
+            break
+        said += more
+    return said
 
 
 def _waits(descriptor: int, seconds: float) -> bool:
-    return bool(select.select([descriptor], [], [], max(0, seconds))[0])
+    return bool(select.select([descriptor], [], [], seconds)[0])

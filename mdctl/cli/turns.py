@@ -22,7 +22,10 @@ def patience(text: str) -> float:
 
 @contextmanager
 def turn(project: Project, command: str, wait_s: float | None = None) -> Iterator[Project]:
-    """Be a project's only writer; a holder is told once and waited for, and `Busy` names it when that took too long."""
+    """Be a project's only writer; a holder is told once and waited for, and `Busy` names it when that took too long.
+
+    `wait_s` is None where `--wait` was not given, and 0 for a command that does not know it.
+    """
 
     def told(holder: str) -> None:
         face().say(f"{holder} Waiting for it, {_long(wait_s or 0)} at most; Ctrl-C gives up.")
@@ -33,7 +36,7 @@ def turn(project: Project, command: str, wait_s: float | None = None) -> Iterato
         except Busy as fault:
             if wait_s:
                 fault.why = f"waited {_long(wait_s)} for it; {fault.why}"
-            else:
+            elif wait_s is None:
                 fault.fix = ("wait for it: the same line with --wait 10m does", *fault.fix[1:])
             raise
         yield project

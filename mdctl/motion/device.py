@@ -47,13 +47,16 @@ def dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def describe(device: torch.device) -> str:
-    """The device in words."""
+    """The device in words, which are a part of every video's number: other words are another number."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    if device.type != "cpu":
-        return device.type
-    threads = torch.get_num_threads()
-    return f"cpu, {threads} thread{'s' * (threads != 1)}"
+    return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+def told(device: torch.device) -> str:
+    """The device as a screen says it."""
+    words = describe(device)
+    return words[:-1] if words.endswith(" 1 threads") else words
 
 
 def settle(threads: int | None, deterministic: bool) -> int:

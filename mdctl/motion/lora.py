@@ -168,6 +168,9 @@ class Adapters:
         truth as adapters beside the weights. Of all weights only those that change are there twice, until something
         learns. `Refused` for a base in 8 bits, whose steps are coarser than what an adapter adds.
         """
+        if not scales:  # nobody speaks, and the sums are kept for the next time
+            yield
+            return
         if self._merged is None or self._merged[0] != dict(scales):
             self._merged = None  # makes room for the next
             self._merged = dict(scales), self._sums(scales)

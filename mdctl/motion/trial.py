@@ -68,7 +68,7 @@ def step(folder: Path, num_frames: int, width: int, height: int) -> float:
     if done.skipped or not losses or not all(map(math.isfinite, losses)):
         raise Diverged(
             "a training step gave numbers that are not finite.",
-            why=f"on {machine.describe(device)}, in {precision}.",
+            why=f"on {machine.told(device)}, in {precision}.",
             fix="mdctl train NAME --device cpu",
         )
     return seconds

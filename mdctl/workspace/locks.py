@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from mdctl.errors import Busy, NoSpace, NotFound, NotReady
@@ -58,11 +58,11 @@ def writer(
     """
     path, card = _beside(folder, "lock"), _beside(folder, "json")
     lock = _Lock(path, card)
-    with _locked(lock, 0.0) as free:
-        if not free and told and wait_s > 0:
-            told(_busy(folder.name, lock).what)
-        if not free and not lock.take(wait_s):
-            raise _busy(folder.name, lock)
+    with _locked(lock, 0.0) as hindrance:
+        if hindrance and told and wait_s > 0:
+            told(_busy(folder.name, lock, hindrance).what)
+        if hindrance and (still := lock.take(wait_s)):
+            raise _busy(folder.name, lock, still)
         atomic.sweep(path.parent)
         with suppress(NoSpace):  # the card is a courtesy: a full disk must not keep anybody from making room
             atomic.write(card, _card(command))
@@ -114,6 +114,10 @@ def native(folder: Path) -> bool:
     return found
 
 
+_Hindrance = Literal["", "held", "in the way"]
+"""Why a lock has not become ours, '' when it has: the system's is held, or a file lies in the way."""
+
+
 class _Lock:
     """A lock of the operating system; on a disk that has none, a marker that only one process can make."""
 
@@ -124,8 +128,6 @@ class _Lock:
         self.card = card
         """What names the holder: where there are no locks, it is believed as long as that may live."""
         self.marker = path.with_name(f"{path.name}.held")
-        self.blocked = False
-        """Whether a file is in the way, and no lock of the system."""
         self._system: BaseFileLock = FileLock(path, mode=0o600, fallback_to_soft=False)
         self._mark: BaseFileLock = SoftFileLock(self.marker, mode=0o600)
 
@@ -134,37 +136,38 @@ class _Lock:
         """Whether it is held by a marker."""
         return self._mark.is_locked
 
-    def take(self, wait_s: float) -> bool:
-        """Whether it has become ours, within so many seconds."""
+    def take(self, wait_s: float) -> _Hindrance:
+        """Make it ours within so many seconds, or tell what hinders that."""
         deadline = time.monotonic() + wait_s
         with atomic.explaining(self.path):
-            while not self._tried():
+            while hindrance := self._tried():
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    return False
+                    return hindrance
                 time.sleep(min(_POLL_S, left))
-        return True
+        return ""
 
     def release(self) -> None:
         """Let it go."""
         self._system.release()
         self._mark.release()
 
-    def _tried(self) -> bool:
+    def _tried(self) -> _Hindrance:
         try:
             if not _grabbed(self._system):
-                return False
+                return "held"
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            self.blocked = not _grabbed(self._mark)
-            if self.marked and self.card and not _gone(self.card):  # it may hold the lock on a system that has locks
+            if not _grabbed(self._mark):
+                return "in the way"
+            if self.card and not _gone(self.card):  # it may hold the lock on a system that has locks
                 self._mark.release()
-                self.blocked = True
-            return not self.blocked
-        self.blocked = self.marker.exists() and not _grabbed(self._mark)  # it has come from a disk without locks
-        (self._system if self.blocked else self._mark).release()
-        return not self.blocked
+                return "in the way"
+            return ""
+        blocked = self.marker.exists() and not _grabbed(self._mark)  # it has come from a disk without locks
+        (self._system if blocked else self._mark).release()
+        return "in the way" if blocked else ""
 
 
 def _grabbed(lock: "BaseFileLock") -> bool:
@@ -182,7 +185,7 @@ def _beside(folder: Path, kind: str) -> Path:
 
 
 @contextmanager
-def _locked(lock: _Lock, wait_s: float) -> Iterator[bool]:
+def _locked(lock: _Lock, wait_s: float) -> Iterator[_Hindrance]:
     atomic.room(lock.path.parent)
     try:
         yield lock.take(wait_s)
@@ -193,18 +196,18 @@ def _locked(lock: _Lock, wait_s: float) -> Iterator[bool]:
 @contextmanager
 def _gate(folder: Path) -> Iterator[None]:
     lock = _Lock(_beside(folder, "gate"))
-    with _locked(lock, _GATE_S) as got:
-        if not got:
-            raise Busy(f"'{folder.name}' is held by another process.", why=str(folder), fix=_cures(lock))
+    with _locked(lock, _GATE_S) as hindrance:
+        if hindrance:
+            raise Busy(f"'{folder.name}' is held by another process.", why=str(folder), fix=_cures(lock, hindrance))
         yield
 
 
 def _abandoned(hold: Path) -> bool:
-    with _locked(_Lock(hold, hold), 0.0) as got:
+    with _locked(_Lock(hold, hold), 0.0) as hindrance:
         pass
-    if got:
+    if not hindrance:
         atomic.remove(hold)
-    return got
+    return not hindrance
 
 
 # Who holds it
@@ -227,7 +230,7 @@ def _gone(card: Path) -> bool:
         return False
 
 
-def _busy(name: str, lock: _Lock) -> Busy:
+def _busy(name: str, lock: _Lock, hindrance: _Hindrance) -> Busy:
     assert lock.card
     try:
         card: dict[str, Any] = json.loads(lock.card.read_bytes())
@@ -236,17 +239,16 @@ def _busy(name: str, lock: _Lock) -> Busy:
         if _gone(lock.card):
             raise ValueError("left behind by a process that is gone")
     except (OSError, ValueError, KeyError, TypeError):
-        return Busy(f"{name} is held by another process.", why=str(lock.path.parent), fix=_cures(lock))
+        return Busy(f"{name} is held by another process.", why=str(lock.path.parent), fix=_cures(lock, hindrance))
     today = since.date() == datetime.now().astimezone().date()
     began = since.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
     what = f"{name} is being {doing} by pid {pid} (host {host}, since {began})."
-    return Busy(what, why=str(lock.path.parent), fix=_cures(lock))
+    return Busy(what, why=str(lock.path.parent), fix=_cures(lock, hindrance))
 
 
-def _cures(lock: _Lock) -> tuple[str, ...]:
+def _cures(lock: _Lock, hindrance: _Hindrance) -> tuple[str, ...]:
     """What to do about a holder; a marker of another computer is for its user to judge."""
+    if hindrance != "in the way":
+        return ("wait for it",)
     left = [str(path) for path in (lock.marker, lock.card) if path and path.exists()]
-    wait = "wait for it"
-    return (
-        (wait, f"or, when that process is gone for certain, remove {' and '.join(left)}") if lock.blocked else (wait,)
-    )
+    return ("wait for it", f"or, when that process is gone for certain, remove {' and '.join(left)}")

@@ -51,6 +51,30 @@ def test_check_writes_nothing(mdctl: Mdctl, golf: Project, video: Path) -> None:
     assert (said.code, "comes out different" in said.err) == (11, True)
 
 
+def test_every_digit_of_a_strength_is_in_its_recipe(mdctl: Mdctl, golf: Project) -> None:
+    """Also where a number holds for a part of the way only, so that the recipe has it as a schedule."""
+    golf.set("gen.strength_until", 0.5)
+    video = mdctl("gen", "golf", "a monkey", "--strength", "0.33333333333", *FAST).lines[0]
+    assert sidecar(video)["voices"][0]["strength"] == "0.33333333333@0-0.5"
+    assert mdctl("gen", "--from", video, "--check").code == 0
+
+
+def test_a_video_that_is_gone(mdctl: Mdctl, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to compare with, and this is said before anything is drawn."""
+    video.unlink()
+    monkeypatch.setattr("mdctl.cli.create.rendering.load", None)
+    said = mdctl("gen", "--from", str(video.with_suffix(".json")), "--check")
+    assert (said.code, f"'{video.name}' is gone" in said.err, "makes it again" in said.err) == (3, True, True)
+
+
+def test_the_words_for_a_device_are_a_part_of_the_number(mdctl: Mdctl, golf: Project) -> None:
+    """They stay as they always were in recipes; a screen says them as a person does."""
+    made = mdctl("gen", "golf", "a monkey", "--device", "cpu", *FAST)
+    assert sidecar(made.lines[0])["device"] == "cpu, 1 threads"
+    said = mdctl("train", "golf", "--steps", "7", "--device", "cpu")
+    assert "· cpu, 1 thread\n" in said.err
+
+
 def test_flags_change_it(mdctl: Mdctl, video: Path) -> None:
     """Whatever is given wins over the recipe; all else stays as it was."""
     said = mdctl("gen", "--from", str(video), "--seed", "6", "--strength", "0.5", "--count", "2", "-q")

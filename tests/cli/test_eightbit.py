@@ -51,6 +51,16 @@ def test_its_previews_are_what_gen_makes_on_it(mdctl: Mdctl, rounded: Run, tmp_p
     assert (said.code, "--no-merged" in said.err) == (4, True)
 
 
+def test_a_video_made_again_on_it(mdctl: Mdctl, golf: Project) -> None:
+    """That it was merged is not asked for again; who asks for both is told."""
+    video = mdctl(*LINE).lines[0]
+    assert sidecar(video)["settings"]["merged"]
+    said = mdctl("gen", "--from", video, "--precision", "int8")
+    assert said.code == 0, said.err
+    assert "merged" not in sidecar(said.lines[0])["settings"]
+    assert mdctl("gen", "--from", video, "--precision", "int8", "--merged").code == 4
+
+
 @pytest.mark.usefixtures("capsys")
 def test_a_card_too_small_is_told_of_it(run: Run, mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan never takes it by itself; where nothing else fits it is named, with what it takes."""

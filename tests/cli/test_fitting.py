@@ -137,6 +137,9 @@ def test_looks_alone_have_a_pace_of_their_own(home: Path) -> None:
     assert [fit.seconds(motion, stands) for stands in (0, 2, 5, 12)] == [19.5, 18.5, 14.0, 0.0]
     assert fit.seconds({**motion, "learns": "appearance"}, 4) == 4.0
     assert fit.needed == 1.4e9
+    paces.note({"level": "light"}, s_per_step=2.0)  # by an mdctl that did not tell them apart
+    assert fitting.Fit("light", {}).seconds(motion, 0) == 24.0
+    assert fitting.Fit("light", {}).seconds({**motion, "learns": "appearance"}, 0) is None
     other = fitting.Fit("full", {})
     fitting.remember(other, fitting.Paces(deque(), deque([0.5] * 6)), 1.4)
     assert other.seconds(motion, 0) is None

@@ -134,6 +134,24 @@ def test_it_may_be_stopped_before_its_first_save(mdctl: Mdctl, golf: Project, ru
     assert learned(fork.saves()[-1]) == straight
 
 
+def test_the_same_line_goes_on_with_what_it_began(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """After a stop; another line, or the same one when that run has come to its end, begins one more."""
+    line = ("train", "golf", "--fork", "1", "--steps", "8", "--seed", "3", "--save-every", "1")
+    assert mdctl(*line).code == 0
+    fork = golf.runs()[1]
+    shutil.rmtree(fork.saves()[-1].folder)
+    assert f"run\t{fork.id}, " in mdctl(*line, "-n").out
+    said = mdctl(*line)
+    assert (said.code, "going on from step 7\n" in said.err, len(golf.runs())) == (0, True, 2), said.err
+    assert golf.runs()[1].finished
+
+    shutil.rmtree(fork.saves()[-1].folder)
+    assert mdctl(*line, "--lr", "1e-3").code == 0
+    assert len(golf.runs()) == 3
+    assert mdctl(*line).code == 0
+    assert len(golf.runs()) == 4
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -158,5 +176,6 @@ def test_a_dry_run(mdctl: Mdctl, golf: Project, run: Run, unchanged: Hold) -> No
     said = mdctl("train", "golf", "--fork", "1", "--steps", "9", "-n")
     assert f"a new one, from step 6 of {run.id}" in said.out
     shown = json.loads(mdctl("--json", "train", "golf", "--fork", "1", "--steps", "9", "--precision", "auto", "-n").out)
-    assert (shown["train"]["steps"], "precision" in shown["train"]) == (9, False)
+    assert (shown["train"]["steps"], shown["train"]["precision"]) == (9, "fp32")
+    assert shown["origin"]["precision"] == "device"
     assert QUICK[1] == str(shown["train"]["rank"])

@@ -11,7 +11,7 @@ from PIL import Image
 from stage import Mdctl, tree
 
 from mdctl.errors import NoSpace
-from mdctl.workspace import atomic
+from mdctl.workspace import atomic, locations
 from mdctl.workspace.project import Project
 
 MADE = ("gen", "golf", "a red square", "--steps", "1", "--threads", "1", "--format", "frames")
@@ -43,6 +43,18 @@ def test_a_name_of_ones_own(mdctl: Mdctl, golf: Project, tmp_path: Path) -> None
     assert len(many.lines) == 2
     assert all(Path(line).is_dir() for line in many.lines)
     assert tree(tmp_path / "robot") == before
+
+
+def test_a_name_with_a_dot(mdctl: Mdctl, golf: Project, tmp_path: Path) -> None:
+    """A folder is frames whatever it is called; a name that is taken, as by a check that was killed, gets a number."""
+    named = tmp_path / "take.1"
+    assert mdctl(*MADE, "-o", str(named)).lines == [str(named)]
+    recipe = str(tmp_path / "take.json")
+    assert mdctl("gen", "--from", recipe, "--check").code == 0
+    left = locations.cache() / "check" / "take.1"
+    left.mkdir(parents=True)
+    left.with_name("take.json").touch()
+    assert mdctl("gen", "--from", recipe, "--check").code == 0
 
 
 def test_two_formats_share_no_record(mdctl: Mdctl, golf: Project, tmp_path: Path) -> None:

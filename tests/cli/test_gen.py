@@ -63,7 +63,7 @@ def test_the_sidecar_makes_it_again(mdctl: Mdctl, golf: Project, run: Run, model
     assert told["model"] == {"name": str(model), "fingerprint": run.settings["model"]["fingerprint"]}
     assert voice["sha256"] == run.saves()[-1].manifest["temporal.safetensors"].sha256
     assert told["precision"] == "fp32"
-    assert (told["device"], told["threads"]) == ("cpu, 1 thread", 1)
+    assert (told["device"], told["threads"]) == ("cpu, 1 threads", 1)
     assert {"mdctl", "torch", "diffusers", "transformers", "peft", "id", "created"} <= set(told)
     assert told["video"] == Path(first).name
     settings = told["settings"]

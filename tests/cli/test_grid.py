@@ -91,7 +91,31 @@ def test_a_plan_writes_nothing(mdctl: Mdctl, golf: Project) -> None:
     assert not (golf.folder / "grids").exists()
 
 
+def test_a_cell_is_what_gen_makes(mdctl: Mdctl, golf: Project) -> None:
+    """A strength of its own holds as far as the project says of numbers, also where its own strength is a schedule."""
+    golf.set("gen.strength_until", 0.5)
+    golf.set("gen.strength", "1@0-0.5+0.4@0.5-1")
+    said = mdctl("grid", "golf", "a monkey", "--strength", "0.8,1@0-1", "--seed", "1", *FAST)
+    for cell, strength in zip(json.loads(Path(said.lines[-1]).read_text())["cells"], ("0.8", "1@0-1"), strict=True):
+        recipe = sidecar(Path(said.lines[-1]).parent / cell["video"])
+        made = mdctl("gen", "golf", "a monkey", "--strength", strength, "--seed", "1", *FAST).lines[0]
+        assert recipe["id"] == sidecar(made)["id"]
+    assert "mdctl pin golf --checkpoint 6 --strength 1@0-1 " in said.err
+
+
 # --- Pin
+
+
+def test_a_whole_schedule_stays_one(mdctl: Mdctl, golf: Project) -> None:
+    """Pinned it holds all the way, as it does when it is typed, and not as far as numbers do."""
+    golf.set("gen.strength_until", 0.5)
+    strengths = {}
+    for pinned in ("1@0-1", "1"):
+        assert mdctl("pin", "golf", "--strength", pinned).code == 0
+        made = mdctl("gen", "golf", "a monkey", *FAST).lines[0]
+        strengths[pinned] = sidecar(made)["voices"][0]["strength"]
+    assert strengths == {"1@0-1": 1.0, "1": "1@0-0.5"}
+    assert "--strength 1@0-0.3" in mdctl("grid", "golf", "a monkey", "--strength", "1,1@0-0.3", *FAST).err
 
 
 def test_a_pinned_choice_is_what_gen_takes(mdctl: Mdctl, golf: Project) -> None:

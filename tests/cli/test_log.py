@@ -57,7 +57,17 @@ def test_only_whole_records_are_told(mdctl: Mdctl, run: Run) -> None:
     assert (mdctl("log", "golf").code, mdctl("log", "golf").out) == (0, "")
 
 
-@pytest.mark.parametrize("event", ["step", "plan", "save", "changed", "prepare", "warning", "error", "\x1b[2J"])
+def test_a_preview(mdctl: Mdctl, run: Run) -> None:
+    """It is told with what it says of its save, and where it lies."""
+    run.note(
+        "preview", step=6, path="x.mp4", sidecar="x.json", prompt="a", seed=0, measures={"learned": 0.5, "base": 0}
+    )
+    assert mdctl("log", "golf").lines[-1].endswith("\tpreview\tstep 6, motion learned 0.50: x.mp4")
+
+
+@pytest.mark.parametrize(
+    "event", ["step", "plan", "save", "preview", "changed", "prepare", "warning", "error", "\x1b[2J"]
+)
 def test_records_of_another_make(mdctl: Mdctl, run: Run, event: str) -> None:
     """Where a record lacks what its kind has, it is told key by key, and what does not print is spelt out."""
     run.note(event, text="\x1b[2J\u202e\n", loss=3, deep={"a": [1, None]}, of=0, step=True)

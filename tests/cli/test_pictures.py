@@ -3,15 +3,20 @@
 import base64
 import fcntl
 import io
+import os
 import re
 import struct
 import termios
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 from stage import QUICK, Play, Played
 
+from mdctl.cli import terminal as asking
 from mdctl.cli.display import WIDEST
 from mdctl.workspace.project import Project
 
@@ -105,3 +110,55 @@ def test_previews_and_sheets(play: Play, fresh: Project, films: Path) -> None:
     width, height = size_of(answered(play, SIXEL, "clips", "sheet", "golf").screen)
     assert width <= 10 * WIDEST
     assert height <= 26 * 20
+
+
+# --- A terminal that does not answer as it should.
+
+
+@pytest.fixture
+def told_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], object]], str]:
+    """`told_by(act)` gives what is known of a terminal that does this when it is asked; each look is half a second."""
+
+    def told(act: Callable[[int], object]) -> str:
+        screen, line = os.openpty()
+        fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 1000, 600))
+        looks = iter([number / 2 for number in range(50)])
+        stream = SimpleNamespace(fileno=lambda: line)
+        monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp())
+        monkeypatch.setattr(asking, "sys", SimpleNamespace(stdin=stream, stderr=stream))
+        monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda: next(looks)))
+        other = Thread(target=lambda: os.read(screen, len(ASKED)) and act(screen))
+        other.start()
+        try:
+            return asking.graphics()
+        finally:
+            other.join()
+            os.close(line)
+
+    return told
+
+
+def test_a_terminal_that_goes_away(told_by: Callable[[Callable[[int], object]], str]) -> None:
+    """It can be read for ever after that and says nothing: the question is given up."""
+    assert told_by(os.close) == ""
+
+
+def test_a_terminal_that_keeps_sending(told_by: Callable[[Callable[[int], object]], str]) -> None:
+    """What comes after the time is up is not waited for, however much comes before it."""
+    assert told_by(lambda screen: os.write(screen, KITTY.encode())) == "kitty"
+    assert told_by(lambda screen: os.write(screen, b"x" * 3000 + KITTY.encode())) == ""
+
+
+def test_a_terminal_that_is_gone(
+    told_by: Callable[[Callable[[int], object]], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it can no longer be set, it is not asked; the fault of that is no other one."""
+
+    def gone(*_: object) -> None:
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr(os, "read", lambda *_: b"")
+    for name in ("tcgetattr", "tcsetattr"):
+        with monkeypatch.context() as patch:
+            patch.setattr(termios, name, gone)
+            assert told_by(lambda _: None) == ""

@@ -144,6 +144,7 @@ def test_the_panel_before_it_knows_more(shown: Shown, capsys: pytest.CaptureFixt
     assert "0/300   0 %" in text
     assert "not yet" in text
     assert "next at" not in text
+    assert "judge by the previews" not in text  # there will be none
     with shown(80).training("golf", "cpu", 300, every=200) as view:
         view.step(step(250, 300, None))
         view.drawing("base model 24/30")
@@ -205,6 +206,21 @@ def test_help_is_whole(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, width: int
     assert max(len(line) for line in mdctl("train", "--help").lines if "mdctl" not in line) <= width
 
 
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_help_on_next_to_nothing(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """No terminal is too narrow for help, though nobody can read it there."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert [mdctl(*words, "--help").code for words in ((), ("clips",), ("gen",))] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("command", ["gen", "grid", "mix"])
+def test_help_says_how_far_a_strength_holds(mdctl: Mdctl, command: str) -> None:
+    """A number may hold for a part of the way only, and how to have it all the way is said."""
+    about = " ".join(mdctl(command, "--help").out.split())
+    assert "a number holds as far as gen.strength_until says" in about
+    assert "1@0-1 all the way" in about
+
+
 def test_short_names_are_not_listed(mdctl: Mdctl) -> None:
     """`ls`, `cp` and `mv` work, and help leaves them out."""
     assert not re.search(r"^ +(ls|cp|mv) ", mdctl("--help").out, re.MULTILINE)
@@ -252,3 +268,13 @@ def test_something_is_shown_at_once(play: Play, monkeypatch: pytest.MonkeyPatch)
         other.wait()
         assert sign not in other.screen
     assert play("train", "nothing").wait() == 3
+
+
+def test_nothing_is_loading_while_a_prompt_is_typed(play: Play, golf: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gen NAME -` waits for its user, who sees no sign of work."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    typing = play("gen", "golf", "-", "--steps", "1", "--threads", "1", terminal=True)
+    typing.type("a monkey\n\x04")
+    assert typing.wait() == 0
+    assert WAIT.encode() not in typing.screen
+    assert len(golf.videos()) == 1

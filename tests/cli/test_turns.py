@@ -1,30 +1,35 @@
 """`--wait`: whoever wants to change a project that another process changes may wait for it."""
 
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from threading import Event, Thread, Timer
 
 import pytest
 from stage import Mdctl, Play, tree
 
+from mdctl.cli.create import demo
 from mdctl.cli.turns import patience
 from mdctl.workspace.project import Project
+from mdctl.workspace.runs import Run
 
 Hold = Callable[[Path], None]
 
 
 @contextmanager
-def held(project: Project, for_s: float) -> Iterator[None]:
-    """Somebody else trains a project for a while, or until the end."""
+def held(project: Project, for_s: float, at_last: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Somebody else trains a project for a while, or until the end, and does something at last."""
     began, done = Event(), Event()
 
     def hold() -> None:
         with project.locked("train"):
             began.set()
             done.wait()
+            at_last()
 
     other, end = Thread(target=hold), Timer(for_s, done.set)
     other.start()
@@ -65,6 +70,22 @@ def test_it_adds_a_clip_in_its_turn(mdctl: Mdctl, golf: Project, films: Path) ->
     with held(golf, 0.3):
         assert mdctl("clips", "add", "golf", str(films / "walk.mp4"), "--trim", "0-1", "--wait", "90s").code == 0
     assert len(Project.open("golf").clips) == 3
+
+
+def test_it_pins_in_its_turn(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """The last save is what the other has left as such."""
+    with held(golf, 0.5, lambda: shutil.rmtree(run.saves()[-1].folder)):
+        assert mdctl("pin", "golf", "--checkpoint", "last", "--wait", "1h").code == 0
+    assert Project.open("golf").record.pin["checkpoint"] == "4"
+
+
+def test_who_cannot_wait_is_not_told_to(mdctl: Mdctl, home: Path) -> None:
+    """`demo` has no such option."""
+    clips = sorted(Path(str(files("mdctl.motion.starter").joinpath("samples"))).glob("orbiting_*.mp4"))
+    assert mdctl("new", demo.NAME, *map(str, clips), "--caption", demo.CAPTION).code == 0
+    with held(Project.open(demo.NAME), 600):
+        said = mdctl("demo")
+    assert (said.code, "wait for it" in said.err, "--wait" in said.err) == (6, True, False), said.err
 
 
 def test_it_does_not_wait_for_ever(mdctl: Mdctl, golf: Project, unchanged: Hold) -> None:

@@ -6,7 +6,7 @@ guard is replaced by `without`, and then the row has to fail: a test that passes
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -98,9 +98,3 @@ def no(*_: Any, **__: Any) -> bool:
 def open_door(*_: Any, **__: Any) -> Any:
     """A context in which nothing is kept."""
     return nullcontext()
-
-
-@contextmanager
-def open_door_yes(*_: Any, **__: Any) -> Any:
-    """A context that says yes."""
-    yield True

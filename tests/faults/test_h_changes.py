@@ -15,7 +15,7 @@ import course
 import pytest
 import torch
 from course import learned
-from rows import fault, nothing, open_door_yes
+from rows import fault, nothing, open_door
 from stage import QUICK, SMALL, Mdctl, Play, Played, tree
 
 from mdctl import child
@@ -31,7 +31,7 @@ FAST = ("--steps", "1", "--threads", "1")
 # --- Others at the same time
 
 
-@fault("H6", guard="mdctl.workspace.locks._locked", without=open_door_yes)
+@fault("H6", guard="mdctl.workspace.locks._locked", without=open_door)
 def test_while_it_is_trained(mdctl: Mdctl, play: Play, fresh: Project) -> None:
     """The holder is named, and nothing happens; the training goes on."""
     played = play(*course.LINE, before=course.at_leisure)

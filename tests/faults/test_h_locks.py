@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from rows import fault, no, nothing, open_door_yes, yes
+from rows import fault, no, nothing, open_door, yes
 
 from mdctl.errors import Busy, NotFound
 from mdctl.workspace import atomic, locks
@@ -52,7 +52,7 @@ def golf(home: Path) -> Path:
     return atomic.room(home / "projects" / "golf")
 
 
-@fault("H6", guard="mdctl.workspace.locks._locked", without=open_door_yes)
+@fault("H6", guard="mdctl.workspace.locks._locked", without=open_door)
 def test_the_holder_is_named(golf: Path) -> None:
     """A second writer is told who is at work, since when, and how to wait (exit 6)."""
     with another_process(lambda: entered(locks.writer(golf, "train"))) as pid:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hubserver import TOKEN, UNET, HubServer, messy, serving
-from rows import fault, no, open_door_yes
+from rows import fault, no, open_door
 from stage import Mdctl, Play, tree
 
 from mdctl.workspace import locations, locks
@@ -92,7 +92,7 @@ def test_what_was_cut_off_goes_on(mdctl: Mdctl, hub: HubServer) -> None:
     assert mdctl("models", "verify", "modelscope").code == 0
 
 
-@fault("K3", guard="mdctl.workspace.locks._locked", without=open_door_yes)
+@fault("K3", guard="mdctl.workspace.locks._locked", without=open_door)
 def test_two_pulls(mdctl: Mdctl, hub: HubServer) -> None:
     """The second is told of the first."""
     with locks.writer(locations.models() / "modelscope", "pull"):

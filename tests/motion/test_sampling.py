@@ -197,6 +197,25 @@ def test_merged_adapters_cost_nothing_but_their_own_layers(model: Backbone, adap
 
 
 @torch.no_grad()
+def test_silence_keeps_the_sums(model: Backbone, adapters: Adapters) -> None:
+    """With a strength that holds for half of the way nobody speaks in the rest: the next video takes the same sums."""
+    taught(adapters)
+    own = re.compile(rf"(?:{model.layers.temporal})\.base_layer\.weight")
+
+    def weights() -> list[int]:
+        return [id(weight) for name, weight in model.network.named_parameters() if own.fullmatch(name)]
+
+    plain = weights()
+    with adapters.merged({TEMPORAL: 1.0}):
+        spoken = weights()
+    with adapters.merged({}):
+        assert weights() == plain
+    with Meter() as meter, adapters.merged({TEMPORAL: 1.0}):
+        assert weights() == spoken
+    assert (meter.operations, spoken == plain) == (0, False)
+
+
+@torch.no_grad()
 def test_learning_meanwhile_leaves_the_weights_whole(model: Backbone, adapters: Adapters) -> None:
     """Whatever happens to the adapters while they are merged, the base model comes back."""
     taught(adapters)

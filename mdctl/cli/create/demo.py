@@ -63,7 +63,7 @@ def demo(
     project = Project.open(NAME)
     fresh = any(run.settings["train"]["seed"] != seed for run in project.runs()[-1:])
     _said(f"mdctl train {NAME} --steps {STEPS} --seed {seed}{' --fresh' * fresh}")
-    end = learn(project, {"steps": STEPS, "seed": seed}, None, None, fresh=fresh, device="auto")
+    end = learn(project, {"steps": STEPS, "seed": seed}, None, None, fresh=fresh, device="auto", wait_s=0)
     if end.exit_code:
         return end.exit_code
     scenes = [_scene(*pair) for pair in SUBJECTS]

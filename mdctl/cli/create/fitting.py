@@ -76,8 +76,8 @@ class Fit:
         first = steps if settings.get("learns") == "appearance" else int(share * steps)
         looks, rest = max(0, first - stands), steps - max(first, stands)
         known = paces.known(self.key)
-        look = known.get("look_s_per_step", known.get("s_per_step"))
         whole = known.get("s_per_step") if rest > 0 else 0.0
+        look = known.get("look_s_per_step", whole if rest > 0 else None) if looks else 0.0
         return None if look is None or whole is None else look * looks + whole * max(0, rest)
 
     @property

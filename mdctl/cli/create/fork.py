@@ -8,7 +8,7 @@ from mdctl.cli.face import face
 from mdctl.errors import BadInput, NotFound, Refused
 from mdctl.settings import ClipSettings, TrainSettings, from_table
 from mdctl.text import safe
-from mdctl.workspace import presets, weights
+from mdctl.workspace import documents, presets, weights
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 from mdctl.workspace.saves import Save
@@ -79,14 +79,30 @@ def settings(project: Project, run: Run, wish: Wish) -> dict[str, Any]:
             fix=f"mdctl train {project.name} --fresh ...",
             code="MD-RUN-DIFFERS",
         )
-    frozen, save, train = run.settings, _newest(run), _train(run, wish)
-    if (train.get("steps") or 0) <= save.step:
+    wanted, save = _wanted(project, run, wish), _newest(run)
+    if (steps := wanted["train"].get("steps") or 0) <= save.step:
         raise BadInput(
             f"run {run.id} of '{project.name}' has taken {save.step} steps, and a run that goes on from it takes more.",
-            why=f"{train.get('steps')} are asked for.",
+            why=f"{steps} are asked for.",
             saved="it is untouched.",
             fix=_line(project, run, save.step),
         )
+    return {**wanted, "forked": {"run": run.id, "step": save.step}}
+
+
+def unfinished(project: Project, run: Run, wish: Wish) -> Run | None:
+    """The project's last run, where it is what this same wish made of another run, and was stopped on the way."""
+    last = next(reversed(project.runs()), None)
+    if last is None or last.finished or origin(last)[0] != run.id or hindrances(run, wish):
+        return None
+    wanted, frozen = documents.plain(_wanted(project, run, wish)), dict(last.settings)
+    # What was left open has been settled by its first step.
+    frozen["train"] = {key: value for key, value in frozen["train"].items() if key in wanted["train"]}
+    return last if all(frozen.get(key) == value for key, value in wanted.items()) else None
+
+
+def _wanted(project: Project, run: Run, wish: Wish) -> dict[str, Any]:
+    frozen = run.settings
     clips = {**frozen["clips"], **(presets.read(wish.template).tables["clips"] if wish.template else {})}
     from_table(ClipSettings, clips, "clips")
     return {
@@ -94,9 +110,8 @@ def settings(project: Project, run: Run, wish: Wish) -> dict[str, Any]:
         "template": wish.template or frozen.get("template"),
         "model": frozen["model"],
         "clips": clips,
-        "train": train,
+        "train": _train(run, wish),
         "clip": [clip.frozen(project.record.caption) for clip in project.clips],
-        "forked": {"run": run.id, "step": save.step},
     }
 
 

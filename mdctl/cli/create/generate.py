@@ -11,9 +11,10 @@ from mdctl.cli.choose import layers, resolve
 from mdctl.cli.create import recipes, videos, voices
 from mdctl.cli.create.start import quoted
 from mdctl.cli.face import EPILOG, face
-from mdctl.errors import BadInput, UsageFault
+from mdctl.errors import BadInput, NotFound, UsageFault
 from mdctl.settings import SampleSettings, to_table
 from mdctl.strength import Strength
+from mdctl.text import safe
 from mdctl.workspace import atomic, locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
@@ -56,7 +57,9 @@ def gen(
     seed: options.Seed = None,
     strength: Annotated[
         str | None,
-        typer.Option(help="How strongly the motion is put on, 0-1.5, or a schedule.", show_default="1"),
+        typer.Option(
+            help=f"How strongly the motion is put on, 0-1.5, or a schedule: {options.HOLDS}.", show_default="1"
+        ),
     ] = None,
     appearance_strength: Annotated[
         str | None, typer.Option(help="How strongly the look of a clip comes along.", show_default="0")
@@ -180,6 +183,8 @@ def _again(
     old = recipes.read(recipe, name)
     words = videos.read_prompt(prompt) if prompt is not None else old.prompt
     before = {"merged": False, **to_table(old.settings)}
+    if flags.get("precision") == "int8":
+        del before["merged"]  # what is asked for now cannot be merged
     asked = resolve(SampleSettings, "gen", [("recipe", before), ("flag", flags)])
     settings = videos.settled(asked, old.voices[0].run.settings)
     return Wish(old.cast(settings), words, settings, videos.read_seeds(old.seed if seed is None else seed, count), old)
@@ -196,6 +201,12 @@ def _preview(wish: Wish) -> int:
 
 def _check(wish: Wish, old: recipes.Recipe, device: str, threads: int | None) -> int:
     """Make a video again where nobody looks, and tell whether it is the same."""
+    if not old.video.exists():
+        raise NotFound(
+            f"the video '{safe(old.video.name, 120)}' is gone, so that nothing can be compared with it.",
+            why=str(old.video),
+            fix=f"mdctl gen --from {quoted(str(old.path))}     makes it again",
+        )
     aside = locations.cache() / "check" / old.video.name
     target = videos.Target(None, aside, videos.format_of(old.video), force=True)
     made = videos.make(

@@ -13,6 +13,7 @@ from mdctl.cli import options
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.create import videos, voices
 from mdctl.cli.create.generate import cast_of
+from mdctl.cli.create.start import quoted
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.turns import turn
 from mdctl.cli.view import pages
@@ -63,6 +64,9 @@ class Cell:
     column: str
     seed: int
     save: Save
+    strength: str
+    """As it was asked for: a whole schedule is more than its number."""
+
     settings: SampleSettings
     path: Path
 
@@ -73,7 +77,7 @@ def grid(
         str, typer.Argument(metavar="PROMPT", help="What is to be seen; - reads it.", show_default=False)
     ],
     strength: Annotated[
-        str | None, typer.Option(metavar="S,S,...", help="Strengths, or schedules.", show_default="1")
+        str | None, typer.Option(metavar="S,S,...", help=f"Strengths, or schedules: {options.HOLDS}.", show_default="1")
     ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Saves, by their steps.", show_default="last")
@@ -121,7 +125,8 @@ def grid(
         return 0
     _fill(project, words, missing, device, threads)
     paths = _shown(folder, words, axes, cells)
-    best = f"mdctl pin {name} --checkpoint {cells[-1].save.step} --strength {cells[-1].settings.strength}"
+    spoken = quoted(cells[-1].strength) if " " in cells[-1].strength else cells[-1].strength
+    best = f"mdctl pin {name} --checkpoint {cells[-1].save.step} --strength {spoken}"
     face().done(f"{len(cells)} videos of '{name}' side by side.", [f"{best}     keeps a choice for gen"])
     face().result([str(path) for path in paths], {"project": name, "cells": len(cells), "made": len(missing)})
     return 0
@@ -146,12 +151,13 @@ def pin(
     chosen = {key: value for key, value in given.items() if value is not None}
     if clear == bool(chosen):
         raise UsageFault("nothing is said to be kept.", fix=f"mdctl pin {name} --checkpoint 200 --strength 0.7")
-    if checkpoint is not None:
-        _, save = voices.find_save(project, checkpoint)
-        chosen["checkpoint"] = str(save.step)
     if strength is not None:
-        chosen["strength"] = Strength.parse(strength).plain()
+        spoken = Strength.parse(strength)
+        chosen["strength"] = spoken.schedule() if "@" in strength else spoken.plain()
     with turn(project, "pin", wait):
+        if checkpoint is not None:
+            _, save = voices.find_save(project, checkpoint)
+            chosen["checkpoint"] = str(save.step)
         for key in given if clear else chosen:
             project.set(f"pin.{key}", None if clear else chosen[key])
     kept = ", ".join(f"{key} {value}" for key, value in Project.open(name).record.pin.items())
@@ -202,11 +208,11 @@ def _cells(
     for values in itertools.product(*(axis.values for axis in axes)):
         chosen = dict(zip((axis.key for axis in axes), values, strict=True))
         save = voices.find_save(project, chosen["checkpoint"])[1] if "checkpoint" in chosen else last
-        spoken = replace(settled, strength=chosen.get("strength", settled.strength))
+        spoken = replace(asked, strength=chosen.get("strength", asked.strength))
         settings = replace(
-            spoken,
+            settled,
             strength=Strength.parse(spoken.strength).plain(),
-            strength_until=spoken.until,
+            strength_until=spoken.holds_until,
             follow=_share(chosen["follow"]) if "follow" in chosen else settled.follow,
         )
         labels = [f"{axis.key} {chosen[axis.key]}" for axis in axes[-AXES:]]
@@ -215,7 +221,7 @@ def _cells(
             key = videos.identity({"save": save.sha256, "seed": seed, **to_table(settings)})
             path = folder / "cells" / f"{save.step:06d}_{key}_s{seed}.mp4"
             many = f"{row}, seed {seed}".strip(", ") if len(seeds) > 1 else row
-            found.append(Cell(many, column, seed, save, settings, path))
+            found.append(Cell(many, column, seed, save, str(spoken.strength), settings, path))
     return found
 
 

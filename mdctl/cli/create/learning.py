@@ -12,7 +12,7 @@ from mdctl import __version__
 from mdctl.catalog import CARDS
 from mdctl.cli.create import encoding, fitting, fork
 from mdctl.cli.create.start import quoted
-from mdctl.cli.face import TrainView, face
+from mdctl.cli.face import AGAIN, TrainView, face
 from mdctl.cli.signals import Request, polite
 from mdctl.errors import BadInput, Diverged, MdctlError
 from mdctl.settings import TrainSettings, from_table
@@ -47,8 +47,15 @@ class End:
     """Updates that were not finite, in the whole run."""
 
 
-def follow(project: Project, run: Run, device_name: str, vram: str = "auto", previews: "Previews | None" = None) -> End:
-    """Load what is given, learn, keep what is learned; a signal may end it early."""
+def follow(
+    project: Project,
+    run: Run,
+    device_name: str,
+    vram: str = "auto",
+    previews: "Previews | None" = None,
+    again: str = AGAIN,
+) -> End:
+    """Load what is given, learn, keep what is learned; a signal may end it early, and `again` is what goes on then."""
     from mdctl.motion import device as machine
 
     card, folder = weights.find(run.settings["model"]["name"])
@@ -75,7 +82,7 @@ def follow(project: Project, run: Run, device_name: str, vram: str = "auto", pre
         began, first = time.monotonic(), state.number
         assert settings.steps is not None
         every = previews.every if previews else 0
-        with face().training(title, machine.describe(device), settings.steps, every) as view:
+        with face().training(title, machine.told(device), settings.steps, every, again) as view:
             try:
                 paces = None
                 while paces is None:

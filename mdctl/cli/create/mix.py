@@ -26,7 +26,10 @@ MotionNames = Annotated[
         "--motion", metavar="NAME[:WEIGHT]", help="Whose motion; may be given more than once.", show_default=False
     ),
 ]
-MotionStrength = Annotated[str | None, typer.Option(help="How strongly the motion is put on.", show_default="1")]
+MotionStrength = Annotated[
+    str | None,
+    typer.Option(help=f"How strongly the motion is put on, or a schedule: {options.HOLDS}.", show_default="1"),
+]
 LookStrength = Annotated[str | None, typer.Option(help="How strongly the look is put on.", show_default="1")]
 
 

@@ -124,7 +124,7 @@ def learn(
 ) -> End:
     """Train a project, or go on, or find that nothing is left to do; settings that are None in `flags` are open."""
     with turn(project, "train", wait_s):
-        last = _last_run(project, flags, template, model, fresh or bool(fork_of))
+        last = _last_run(project, flags, template, model, fresh, fork_of)
         run = last or Run.create(project, _begun_with(project, flags, template, model, fork_of))
         if (steps := flags.get("steps") or 0) > run.steps:
             if run.finished and not any(save.has_optimizer for save in run.saves()):
@@ -142,7 +142,7 @@ def learn(
             )
             return End("nothing_to_do", run.saves()[-1])
         try:
-            end = follow(project, run, device, vram, previews)
+            end = follow(project, run, device, vram, previews, f"mdctl train {project.name}")
         except BaseException:
             if not (last or run.begun):
                 atomic.remove(run.folder)  # it must not bind the next try
@@ -159,9 +159,16 @@ def learn(
 
 
 def _last_run(
-    project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fresh: bool
+    project: Project,
+    flags: Mapping[str, Any],
+    template: str | None,
+    model: str | None,
+    fresh: bool,
+    fork_of: str | None,
 ) -> Run | None:
     """The run that goes on, None where a new one is to begin; `BadInput` where it was made with other settings."""
+    if fork_of:  # the same line again goes on with what it began
+        return fork.unfinished(project, fork.find(project, fork_of), fork.Wish(flags, template, model))
     last = None if fresh else next(reversed(project.runs()), None)
     if last is None:
         return None
@@ -247,7 +254,7 @@ def _foreseen(
     vram: str,
     previews: Previews | None,
 ) -> int:
-    last = _last_run(project, flags, template, model, fresh or bool(fork_of))
+    last = _last_run(project, flags, template, model, fresh, fork_of)
     frozen = dict(last.settings if last else _begun_with(project, flags, template, model, fork_of))
     frozen["train"] = {**frozen["train"], "steps": max(frozen["train"]["steps"], flags.get("steps") or 0)}
     return outlook.show(project, last, frozen, fork.Wish(flags, template, model), device, vram, previews)

@@ -131,8 +131,10 @@ def read_target(wanted: str | None, container: Format | None, count: int, force:
 
 
 def format_of(video: Path) -> Format:
-    """What kind of file a video is, by its name."""
-    known: dict[str, Format] = {".gif": "gif", ".webp": "webp", "": "frames"}
+    """What kind of file a video is: a folder is frames, whatever it is called, and its name tells of all others."""
+    if video.is_dir():
+        return "frames"
+    known: dict[str, Format] = {".gif": "gif", ".webp": "webp"}
     return known.get(video.suffix.lower(), "mp4")
 
 
@@ -146,7 +148,7 @@ def settled(asked: SampleSettings, trained: Mapping[str, Any]) -> SampleSettings
         steps=asked.steps,
         guidance=float(card.guidance if asked.guidance is None else asked.guidance),
         strength=Strength.parse(asked.strength).plain(),
-        strength_until=asked.until,
+        strength_until=asked.holds_until,
         appearance_strength=Strength.parse(asked.appearance_strength).plain(),
         follow=float((FOLLOW_ONE if followed else 0.0) if asked.follow is None else asked.follow),
         clip=asked.clip,
@@ -320,7 +322,7 @@ def _create_folder(wanted: Path, frames: "Frames") -> Path:
     """Write a folder of PNGs, whole or not at all; tell which name was free, for it and for the file beside it."""
     from mdctl.media import preview
 
-    names = (wanted.with_name(f"{wanted.name}_{number}") for number in count(2))
+    names = (wanted.with_stem(f"{wanted.stem}_{number}") for number in count(2))  # the stem also names the `.json`
     for path in chain([wanted], names):
         if not _taken(path):
             with suppress(FileExistsError), atomic.folder(path) as stage:

@@ -13,7 +13,7 @@ import typer
 
 from mdctl.cli import options
 from mdctl.cli.face import EPILOG, columns, draws, face, put
-from mdctl.cli.lines import train_line
+from mdctl.cli.lines import judged, train_line
 from mdctl.errors import NotFound
 from mdctl.text import safe
 from mdctl.workspace import processes
@@ -177,6 +177,11 @@ def _save(record: Record) -> str:
     return f"step {record['step']} in {record['seconds']:.2f} s, {record['path']}"
 
 
+def _preview(record: Record) -> str:
+    seen = "".join(f", {name} {value:.2f}" for name, value in judged(record).items())
+    return f"step {record['step']}{seen}: {record['path']}"
+
+
 def _changed(record: Record) -> str:
     return f"{record['what']} from {record['from']} to {record['to']}: {record['why']}"
 
@@ -186,6 +191,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "prepare": lambda record: f"{record['what']} {record['done']}/{record['of']}",
     "step": train_line,
     "save": _save,
+    "preview": _preview,
     "changed": _changed,
     "warning": lambda record: f"{record['text']}",
     "error": lambda record: f"{record['what']} {record['why']}".rstrip(),
