@@ -17,7 +17,12 @@ from mdctl.measure import fidelity
 from mdctl.media import preview
 from mdctl.workspace import weights
 
-MOTIONS = ("orbiting", "zigzagging", "bouncing", "spiralling in", "swinging")
+FOUR = ("orbiting", "zigzagging", "bouncing", "spiralling in")
+TABLES = {
+    "half": (("base", "coupled", "full"), (*FOUR, "looping in a figure eight"), ()),
+    "whole": (("base", "coupled", "temporal-only", "no-ad", "full"), (*FOUR, "swinging"), ("--strength-until", "1")),
+}
+"""Of the README: methods, motions, and how far adapters speak."""
 LINE = ("bench", "fidelity", "--motions", "orbiting", "--only", "base", "--prompts", "2")
 
 
@@ -124,15 +129,17 @@ def test_a_file_without_rows(mdctl: Mdctl, tmp_path: Path) -> None:
         assert (said.code, "odd.jsonl" in said.err) == (code, True), said.err
 
 
+@pytest.mark.parametrize("table", TABLES)
 def test_the_table_of_the_readme_is_that_of_the_rows_beside_the_model(
-    mdctl: Mdctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mdctl: Mdctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
     """The rows were made by this model under today's settings, and say what is printed, whatever a user has set."""
     monkeypatch.setenv("MDCTL_RANK", "2")
     rows = weights.find("starter")[1] / "fidelity.jsonl"
-    methods = [word for name in ("base", "coupled", "temporal-only", "no-ad", "full") for word in ("--only", name)]
-    motions = [word for name in MOTIONS for word in ("--motions", name)]
-    line = ["bench", "fidelity", "--train-seeds", "1", *methods, *motions, "--rows", str(rows), "--score-only"]
+    only, moves, until = TABLES[table]
+    methods = [word for name in only for word in ("--only", name)]
+    motions = [word for name in moves for word in ("--motions", name)]
+    line = ["bench", "fidelity", "--train-seeds", "1", *until, *methods, *motions, "--rows", str(rows), "--score-only"]
     said = mdctl(*line, "-o", str(tmp_path), "--json")
     assert said.code == 0, said.err
     readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
