@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mdctl.cli.choose import layers, resolve
 from mdctl.cli.create import start
 from mdctl.cli.create.generate import cast_of
 from mdctl.cli.create.train import learn
@@ -117,7 +118,7 @@ def _video(project: Project, scene: "Scene", seed: int) -> Video:
     prompt = _prompt(scene)
     _said(f'mdctl gen {NAME} "{prompt}" --seed {seed}')
     run, save = find_save(project, None)
-    settings = settled(SampleSettings(), run.settings)
+    settings = settled(resolve(SampleSettings, "gen", layers("gen", project, None, {}, run.base)), run.settings)
     return next(
         make(cast_of(project, run, save, settings), prompt, settings, [seed], Target(None, None, "mp4"), "auto")
     )
