@@ -96,7 +96,7 @@ def train(
     previews = Previews(project, [videos.read_prompt(prompt) for prompt in preview or ()], preview_every or 0)
     shown = None if no_preview else previews
     if dry_run:
-        return _foreseen(project, flags, template, model, fresh, fork_of, device, vram, shown)
+        return _foreseen(project, fork.Wish(flags, template, model), fresh, fork_of, device, vram, shown)
     end = learn(project, flags, template, model, fresh=fresh, fork_of=fork_of, device=device, vram=vram,
                 previews=shown, wait_s=wait)  # fmt: skip
     record = {"project": name, "status": end.status, "step": end.save.step, "seconds": round(end.seconds, 1)}
@@ -123,9 +123,10 @@ def learn(
     wait_s: float | None = None,
 ) -> End:
     """Train a project, or go on, or find that nothing is left to do; settings that are None in `flags` are open."""
+    wish = fork.Wish(flags, template, model)
     with turn(project, "train", wait_s):
-        last = _last_run(project, flags, template, model, fresh, fork_of)
-        run = last or Run.create(project, _begun_with(project, flags, template, model, fork_of))
+        last = _last_run(project, wish, fresh, fork_of)
+        run = last or Run.create(project, _begun_with(project, wish, fork_of))
         if (steps := flags.get("steps") or 0) > run.steps:
             if run.finished and not any(save.has_optimizer for save in run.saves()):
                 raise NotFound(
@@ -158,21 +159,14 @@ def learn(
 # --- What is to be learned.
 
 
-def _last_run(
-    project: Project,
-    flags: Mapping[str, Any],
-    template: str | None,
-    model: str | None,
-    fresh: bool,
-    fork_of: str | None,
-) -> Run | None:
+def _last_run(project: Project, wish: fork.Wish, fresh: bool, fork_of: str | None) -> Run | None:
     """The run that goes on, None where a new one is to begin; `BadInput` where it was made with other settings."""
     if fork_of:  # the same line again goes on with what it began
-        return fork.unfinished(project, fork.find(project, fork_of), fork.Wish(flags, template, model))
+        return fork.unfinished(project, fork.find(project, fork_of), wish)
     last = None if fresh else next(reversed(project.runs()), None)
     if last is None:
         return None
-    differing = _differences(project, last, flags, template, model)
+    differing = _differences(project, last, wish)
     if not differing:
         return last
     if not last.has_saves:
@@ -183,7 +177,7 @@ def _last_run(
         why="; ".join(differing),
         saved=f"its saves up to step {last.step} are untouched.",
         fix=(
-            *fork.offered(project, last, fork.Wish(flags, template, model)),
+            *fork.offered(project, last, wish),
             f"mdctl train {project.name} --fresh ...     a new run from nothing",
             f"or go on as it was: {as_it_was}",
         ),
@@ -191,11 +185,8 @@ def _last_run(
     )
 
 
-def _differences(
-    project: Project, run: Run, flags: Mapping[str, Any], template: str | None, model: str | None
-) -> list[str]:
-    frozen = run.settings
-    asked = {key: value for key, value in flags.items() if value not in (None, "auto")}
+def _differences(project: Project, run: Run, wish: fork.Wish) -> list[str]:
+    frozen, asked, template, model = run.settings, wish.asked, wish.template, wish.model
     from_table(TrainSettings, asked, "train")  # what no run can be is refused as such
     differing = [
         f"{key}: {frozen['train'].get(key)} in the run, {value} now"
@@ -234,27 +225,23 @@ def resolved(project: Project, flags: Mapping[str, Any], template: str | None, m
     }
 
 
-def _begun_with(
-    project: Project, flags: Mapping[str, Any], template: str | None, model: str | None, fork_of: str | None
-) -> dict[str, Any]:
+def _begun_with(project: Project, wish: fork.Wish, fork_of: str | None) -> dict[str, Any]:
     """Every setting of a new run: from nothing, or from where another stands."""
     if fork_of:
-        return fork.settings(project, fork.find(project, fork_of), fork.Wish(flags, template, model))
-    return resolved(project, flags, template, model)
+        return fork.settings(project, fork.find(project, fork_of), wish)
+    return resolved(project, wish.flags, wish.template, wish.model)
 
 
 def _foreseen(
     project: Project,
-    flags: Mapping[str, Any],
-    template: str | None,
-    model: str | None,
+    wish: fork.Wish,
     fresh: bool,
     fork_of: str | None,
     device: str,
     vram: str,
     previews: Previews | None,
 ) -> int:
-    last = _last_run(project, flags, template, model, fresh, fork_of)
-    frozen = dict(last.settings if last else _begun_with(project, flags, template, model, fork_of))
-    frozen["train"] = {**frozen["train"], "steps": max(frozen["train"]["steps"], flags.get("steps") or 0)}
-    return outlook.show(project, last, frozen, fork.Wish(flags, template, model), device, vram, previews)
+    last = _last_run(project, wish, fresh, fork_of)
+    frozen = dict(last.settings if last else _begun_with(project, wish, fork_of))
+    frozen["train"] = {**frozen["train"], "steps": max(frozen["train"]["steps"], wish.flags.get("steps") or 0)}
+    return outlook.show(project, last, frozen, wish, device, vram, previews)
