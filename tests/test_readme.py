@@ -25,9 +25,7 @@ LINES = [line for line in typed.blocks(README) if re.search(r"\bmdctl ", line)]
 @pytest.mark.parametrize("line", LINES)
 def test_every_line_can_be_typed(line: str) -> None:
     """Command, arguments, flags and their values are those of the program."""
-    for words in typed.calls(line):
-        if words:
-            typed.understood(words)
+    assert [typed.complaint(words) for words in typed.calls(line) if words and typed.complaint(words)] == []
 
 
 def test_what_is_named_in_sentences_is_there() -> None:

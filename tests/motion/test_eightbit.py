@@ -132,6 +132,7 @@ def test_recomputing_gives_the_same_gradients(narrow: Backbone) -> None:
         learn(narrow, state.adapters, [drawn], SETTINGS, alone=False, joint=True)
         found = [weight.grad for weight in state.adapters.parameters(TEMPORAL)]
         wanted = wanted or found
+        assert all(grad is not None for grad in found)
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-5)
         for optimizer in state.optimizers.values():
             optimizer.zero_grad()
