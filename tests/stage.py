@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import signal
+import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -191,7 +192,15 @@ def tree(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-# --- What may be wrong with the place where mdctl plays; `before=` runs one of these in the process.
+# --- What the place is like where mdctl plays; `before=` runs one of these in the process.
+
+
+def of_ten_by_twenty(terminal: int = 2) -> None:
+    """The terminal tells that its letters are of 10 by 20 pixels."""
+    import fcntl  # not on Windows
+    import termios
+
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 1000, 600))
 
 
 def deaf_stdout() -> None:

@@ -118,6 +118,7 @@ def here(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     for name, value in (("MDCTL_HOME", folder / "home"), ("HOME", folder), ("PROFILE", folder / "profile.ps1")):
         monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("SHELL", "/bin/bash")
     return folder
 
 

@@ -1,11 +1,9 @@
 """Pictures in the terminal: shown where it answers that it can, and nowhere else, with nothing lost or left behind."""
 
 import base64
-import fcntl
 import io
 import os
 import re
-import struct
 import termios
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from PIL import Image
-from stage import QUICK, Play, Played
+from stage import QUICK, Play, Played, of_ten_by_twenty
 
 from mdctl.cli import terminal as asking
 from mdctl.cli.display import WIDEST
@@ -23,11 +21,6 @@ from mdctl.workspace.project import Project
 ASKED = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
 SIXEL, KITTY, NEITHER = "\x1b[?62;4;22c", "\x1b_Gi=31;OK\x1b\\\x1b[?62;22c", "\x1b[?62;22c"
 VIDEO = ("gen", "golf", "a red square", "--steps", "1", "--threads", "1", "--seed", "3")
-
-
-def of_ten_by_twenty() -> None:
-    """The terminal tells that its letters are of 10 by 20 pixels."""
-    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 1000, 600))
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +114,7 @@ def told_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], object
 
     def told(act: Callable[[int], object]) -> str:
         screen, line = os.openpty()
-        fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 1000, 600))
+        of_ten_by_twenty(line)
         looks = iter([number / 2 for number in range(50)])
         stream = SimpleNamespace(fileno=lambda: line)
         monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp())
