@@ -4,13 +4,18 @@ Only residuals enter, so that the same code serves noise, velocity and flow pred
 """
 
 import math
+from typing import TypeAlias
 
 from torch import Tensor
 
+Anchor: TypeAlias = int | Tensor
+"""The number of a frame, or a tensor of shape (1,) that holds it on the device."""
 
-def debias(residual: Tensor, anchor: int, beta: float = 1.0) -> Tensor:  # b c f h w → same
+
+def debias(residual: Tensor, anchor: Anchor, beta: float = 1.0) -> Tensor:  # b c f h w → same
     """Take the look of the anchor frame out of every frame (MotionDirector, equation 5)."""
-    return math.sqrt(beta**2 + 1) * residual - beta * residual[:, :, anchor : anchor + 1]
+    still = residual.index_select(2, anchor) if isinstance(anchor, Tensor) else residual[:, :, anchor : anchor + 1]
+    return math.sqrt(beta**2 + 1) * residual - beta * still
 
 
 def spatial_loss(residual: Tensor) -> Tensor:  # b c 1 h w → scalar
@@ -18,7 +23,7 @@ def spatial_loss(residual: Tensor) -> Tensor:  # b c 1 h w → scalar
     return residual.square().mean()
 
 
-def debiased_loss(residual: Tensor, anchor: int, beta: float = 1.0) -> Tensor:
+def debiased_loss(residual: Tensor, anchor: Anchor, beta: float = 1.0) -> Tensor:
     """The appearance-debiased loss (equation 6): with beta = 0 it is the mean squared error."""
     return debias(residual, anchor, beta).square().mean()
 
@@ -34,7 +39,7 @@ def mean_debiased_loss(residual: Tensor, beta: float = 1.0) -> Tensor:
     return (2 * beta**2 + 1) * variance + (math.sqrt(beta**2 + 1) - beta) ** 2 * mean.square().mean()
 
 
-def temporal_loss(residual: Tensor, anchor: int, beta: float = 1.0, objective: str = "ad") -> Tensor:
+def temporal_loss(residual: Tensor, anchor: Anchor, beta: float = 1.0, objective: str = "ad") -> Tensor:
     """The loss of the temporal path (equation 7): plain error over all frames plus the debiased error.
 
     `objective` is `ad` (the paper), `ad-mean` (its closed form over all anchors) or `mse` (the paper's "without AD").

@@ -5,9 +5,10 @@ joint one appends the frame to the clip, and temporal layers do not see it: the 
 half the launches of kernels. They differ in one point, that dropout is drawn for all frames at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from mdctl.motion import noise
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import Samples
 from mdctl.motion.lora import COUPLED, SPATIAL, TEMPORAL, Adapters
-from mdctl.motion.objective import spatial_loss, temporal_loss
+from mdctl.motion.objective import Anchor, spatial_loss, temporal_loss
 from mdctl.motion.schedule import as_timesteps
 from mdctl.settings import TrainSettings
 
@@ -36,7 +37,7 @@ class Drawn:
     target: Tensor
     embeds: Tensor
     frame: int
-    anchor: int
+    anchor: Anchor
     masked: bool
 
     def still(self) -> tuple[Tensor, Tensor]:  # b c 1 h w
@@ -128,6 +129,26 @@ def passes(names: Sequence[str], draws: Sequence[Drawn], alone: bool, joint: boo
             yield Pass(tuple(group), (TEMPORAL,) if masked else (TEMPORAL, look), motion=TEMPORAL, look=beside)
 
 
+def compute(
+    one: Pass, backbone: Backbone, adapters: Adapters, settings: TrainSettings, scale: Tensor | None
+) -> dict[str, Tensor]:
+    """One pass, forward and backward: gradients, times `scale`, gather in the adapters; gives losses by learner.
+
+    Nothing here asks the device for a number.
+    """
+    last_of = one.draws[0].target.shape[2] + 1 if one.joint else None
+    speaking = adapters.speaking(dict.fromkeys(one.speakers, 1.0), one.learners, last_of)
+    with speaking, backbone.appending() if one.joint else nullcontext():
+        shares = _shares(one, one.residuals(backbone), settings)
+        total = torch.stack([*shares.values()]).sum() if len(shares) > 1 else next(iter(shares.values()))
+        (total if scale is None else total * scale).backward()
+    return {name: share.detach() for name, share in shares.items()}
+
+
+Compute: TypeAlias = Callable[[Pass, Backbone, Adapters, TrainSettings, Tensor | None], dict[str, Tensor]]
+"""`compute`, or what does the same in another way."""
+
+
 def learn(
     backbone: Backbone,
     adapters: Adapters,
@@ -137,21 +158,13 @@ def learn(
     alone: bool,
     joint: bool,
     scale: Tensor | None = None,
+    compute: Compute = compute,
 ) -> dict[str, list[Tensor]]:
-    """All passes of one step: gradients, times `scale`, gather in the adapters; the losses of each as they came.
-
-    Nothing here asks the device for a number.
-    """
+    """All passes of one step: their gradients add up in the adapters; the losses of each as they came."""
     losses: dict[str, list[Tensor]] = {}
     for one in passes(adapters.names, draws, alone, joint):
-        last_of = one.draws[0].target.shape[2] + 1 if one.joint else None
-        speaking = adapters.speaking(dict.fromkeys(one.speakers, 1.0), one.learners, last_of)
-        with speaking, backbone.appending() if one.joint else nullcontext():
-            shares = _shares(one, one.residuals(backbone), settings)
-            total = torch.stack([*shares.values()]).sum() if len(shares) > 1 else next(iter(shares.values()))
-            (total if scale is None else total * scale).backward()
-        for name, share in shares.items():
-            losses.setdefault(name, []).append(share.detach())
+        for name, share in compute(one, backbone, adapters, settings, scale).items():
+            losses.setdefault(name, []).append(share)
     return losses
 
 

@@ -68,7 +68,7 @@ def bench_speed(
     used = machine.settle(threads, deterministic=False)
     kind = "tiny" if tiny else "quick" if quick else "full"
     began = time.monotonic()
-    apart = _gate()
+    apart = _gate(place)
     arenas = [
         measure.Arena(place, tiny, shape, clips, folder)
         for shape in models.SIZES["tiny" if tiny else "full"][: None if kind == "full" else 1]
@@ -93,12 +93,12 @@ def bench_speed(
     return 0
 
 
-def _gate() -> dict[str, float]:
+def _gate(device: Any) -> dict[str, float]:
     """How far each preset is from the readable form; an error, and no speed, where that is too far."""
     from mdctl.motion.speed import measure
 
     face().say("comparing gradients with those of the readable form")
-    apart = measure.parity()
+    apart = measure.parity(device)
     if not measure.equal(apart):
         worst = max(apart, key=lambda name: apart[name] if apart[name] == apart[name] else float("inf"))
         raise MdctlError(
@@ -114,11 +114,11 @@ def _measured(arenas: "list[Arena]", rounds: int) -> dict[str, Any]:
     from mdctl.motion.speed import measure
 
     first = arenas[0]
-    names = (measure.OFFICIAL, measure.NAIVE, measure.READABLE, *measure.PRESETS)
+    names = first.names
     races = []
     for arena in arenas:
         label = f"{arena.shape.frames} frames of {arena.shape.width}x{arena.shape.height}, {arena.clips} clips"
-        with face().progress(label, len(names) * (rounds + 1)) as show:
+        with face().progress(label, len(names) * (rounds + measure.warm_ups(arena.device))) as show:
             timings = measure.race(arena, names, rounds, show)
         races.append({"frames": arena.shape.frames, "size": [arena.shape.width, arena.shape.height],
                       "clips": arena.clips, **_ratios(timings)})  # fmt: skip

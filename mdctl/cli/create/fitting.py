@@ -62,6 +62,9 @@ class Fit:
     budget: float | None = None
     """Bytes that may be used of that device."""
 
+    graph: bool = True
+    """Whether a GPU may record the step and replay it."""
+
     @property
     def key(self) -> dict[str, Any]:
         """Under what the figures of this level are kept."""
@@ -227,10 +230,15 @@ def steps(
 
     began = state.number
     while True:
+        how = training.effort(device, fit.level, graph=fit.graph)
         try:
-            for step in training.train(backbone, state, samples, settings):
+            for step in training.train(backbone, state, samples, settings, how):
                 if step.number == began + 1 and fit.predicted is not None:
                     _compare(run, fit, machine.memory_gb(device))
+                if fit.graph and (why := training.unrecorded(how)):
+                    fit.graph = False
+                    face().event(run.note("changed", **{"what": "graph", "from": True, "to": False, "why": why}))
+                    face().say(f"the step is started kernel by kernel, because it could not be recorded: {why}")
                 yield step
         except machine.OutOfMemory:
             if fit.level == LEVELS[-1]:

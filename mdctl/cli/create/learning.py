@@ -54,8 +54,13 @@ def follow(
     vram: str = "auto",
     previews: "Previews | None" = None,
     again: str = AGAIN,
+    *,
+    graph: bool = True,
 ) -> End:
-    """Load what is given, learn, keep what is learned; a signal may end it early, and `again` is what goes on then."""
+    """Load what is given, learn, keep what is learned; a signal may end it early, and `again` is what goes on then.
+
+    Without `graph` a GPU is given its kernels one by one.
+    """
     from mdctl.motion import device as machine
 
     card, folder = weights.find(run.settings["model"]["name"])
@@ -71,6 +76,7 @@ def follow(
     threads = machine.settle(settings.threads, settings.deterministic)
     precision = machine.choose_precision(settings.precision, device)
     fit = fitting.fit(run, settings, folder, device, precision, vram)
+    fit.graph = graph
     _tell_plan(run, fit, machine.describe(device))
     _settle_made_with(run, {"device": device.type, **versions()})
     title = f"{project.name} · {card.name} · seed {settings.seed}"

@@ -59,6 +59,9 @@ def train(
     deterministic: Annotated[
         bool | None, typer.Option("--deterministic", help="Repeatable to the bit on a GPU too.", show_default=False)
     ] = None,
+    graph: Annotated[
+        bool, typer.Option("--graph/--no-graph", help="Record the step and replay it, on a GPU.", show_default="graph")
+    ] = True,
     settings: options.Set = None,
     wait: options.Wait = None,
     dry_run: options.DryRun = False,
@@ -98,7 +101,7 @@ def train(
     if dry_run:
         return _foreseen(project, fork.Wish(flags, template, model), fresh, fork_of, device, vram, shown)
     end = learn(project, flags, template, model, fresh=fresh, fork_of=fork_of, device=device, vram=vram,
-                previews=shown, wait_s=wait)  # fmt: skip
+                previews=shown, wait_s=wait, graph=graph)  # fmt: skip
     record = {"project": name, "status": end.status, "step": end.save.step, "seconds": round(end.seconds, 1)}
     try:
         face().result([str(end.save.folder)], record)
@@ -121,6 +124,7 @@ def learn(
     vram: str = "auto",
     previews: Previews | None = None,
     wait_s: float | None = None,
+    graph: bool = True,
 ) -> End:
     """Train a project, or go on, or find that nothing is left to do; settings that are None in `flags` are open."""
     wish = fork.Wish(flags, template, model)
@@ -143,7 +147,7 @@ def learn(
             )
             return End("nothing_to_do", run.saves()[-1])
         try:
-            end = follow(project, run, device, vram, previews, f"mdctl train {project.name}")
+            end = follow(project, run, device, vram, previews, f"mdctl train {project.name}", graph=graph)
         except BaseException:
             if not (last or run.begun):
                 atomic.remove(run.folder)  # it must not bind the next try

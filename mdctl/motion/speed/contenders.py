@@ -6,6 +6,7 @@ in reading files at every step, they are not: that keeps the comparison honest.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +20,7 @@ from mdctl.motion.objective import debias
 from mdctl.motion.passes import Drawn, learn
 from mdctl.motion.recompute import AGAIN, Level
 from mdctl.motion.speed import models
+from mdctl.motion.training import effort
 from mdctl.motion.updates import apply, new_optimizer
 from mdctl.settings import TrainSettings
 
@@ -39,11 +41,19 @@ class Ours:
     """The step of `mdctl train`: the same functions, without what is drawn and shown around it."""
 
     def __init__(
-        self, network: nn.Module, clips: int, level: Level, *, joint: bool = True, dropout: float = 0.1, rank: int = 32
+        self,
+        network: nn.Module,
+        clips: int,
+        level: Level,
+        *,
+        joint: bool = True,
+        graph: bool = True,
+        dropout: float = 0.1,
+        rank: int = 32,
     ) -> None:
         self.backbone = models.backbone(network)
         self.backbone.recompute(level)
-        self.joint = joint
+        self.how = replace(effort(self.backbone.device, level, graph=joint and graph), joint=joint)
         names = [TEMPORAL, *(f"{SPATIAL}_{clip:03d}" for clip in range(clips))]
         self.adapters = Adapters(network, self.backbone.layers, dict.fromkeys(names, rank), dropout)
         self.adapters.draw(0)
@@ -55,7 +65,13 @@ class Ours:
 
     def learn(self, drawn: Drawn) -> None:
         """Forward and backward; gradients stand in the adapters."""
-        learn(self.backbone, self.adapters, [drawn], SETTINGS, alone=False, joint=self.joint)
+        joint, compute = self.how.joint, self.how.compute
+        learn(self.backbone, self.adapters, [drawn], SETTINGS, alone=False, joint=joint, compute=compute)
+
+    def forget(self) -> None:
+        """Drop the gradients."""
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
 
     def step(self, drawn: Drawn) -> None:
         """One step as `training` takes it."""

@@ -26,10 +26,12 @@ from mdctl.settings import Shape
 PRESETS: dict[str, Level] = {"exact": "none", "light": "light", "balanced": "middle", "low-vram": "full"}
 """By their level of recomputing; all of them give the same gradients, so none is an approximation."""
 
-OFFICIAL, NAIVE, READABLE = "official", "naive", "readable"
-"""The two that mdctl is compared with, and its own reference of two passes."""
+OFFICIAL, NAIVE, READABLE, UNRECORDED = "official", "naive", "readable", "no graph"
+"""The two that mdctl is compared with, its own reference of two passes, and on a GPU `exact` with `--no-graph`."""
 
 TOLERANCE = 1e-5
+RECORDED = 3
+"""From this time on a pass is replayed where it can be: once it runs as it is, and once it is recorded."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,14 @@ class Arena:
             return Original(self.official, network, self.clips, rank=self.rank)
         if name in (OFFICIAL, NAIVE):
             return (Official if name == OFFICIAL else Naive)(network, self.clips, rank=self.rank)
-        return Ours(network, self.clips, PRESETS.get(name, "none"), joint=name != READABLE, rank=self.rank)
+        level = PRESETS.get(name, "none")
+        return Ours(network, self.clips, level, joint=name != READABLE, graph=name != UNRECORDED, rank=self.rank)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that are measured here."""
+        bare = (UNRECORDED,) if self.device.type == "cuda" else ()
+        return OFFICIAL, NAIVE, READABLE, *bare, *PRESETS
 
     def draws(self, count: int) -> list[Drawn]:
         """The same for all contenders."""
@@ -68,19 +77,23 @@ class Arena:
 # --- Equal before fast.
 
 
-def parity() -> dict[str, float]:
+def parity(device: torch.device) -> dict[str, float]:
     """How far gradients of each preset are from those of the two readable passes, relative, in double precision.
 
-    The objects are those that are timed, on a smaller network, without dropout.
+    The objects are those that are timed, on a smaller network, without dropout; where they replay a recording, so does
+    this.
     """
     shape = Shape(4, 8, 64, 64)
     found = {}
     wanted: dict[str, Tensor] = {}
     for name, level in {READABLE: "none", **PRESETS}.items():
-        network = models.network(True, torch.device("cpu"), torch.float64)
+        network = models.network(True, device, torch.float64)
         ours = Ours(network, 2, level, joint=name != READABLE, dropout=0.0, rank=8)
         ours.backbone.network.double()
-        ours.learn(models.draws(ours.backbone, shape, 1, dtype=torch.float64)[0])
+        (drawn,) = models.draws(ours.backbone, shape, 1, dtype=torch.float64)
+        for _ in range(RECORDED):
+            ours.forget()
+            ours.learn(drawn)
         gradients = ours.gradients()
         wanted = wanted or gradients
         found[name] = max(_apart(gradients[kind], wanted[kind]) for kind in (TEMPORAL, SPATIAL))
@@ -151,18 +164,24 @@ class Timing:
         return low, high
 
 
+def warm_ups(device: torch.device) -> int:
+    """How many rounds are not counted."""
+    return RECORDED if device.type == "cuda" else 1
+
+
 def race(
     arena: Arena, names: Sequence[str], rounds: int, report: Callable[[int, str], None] = lambda *_: None
 ) -> dict[str, Timing]:
-    """All contenders in turn, round after round on the same draws, after one that is not counted."""
+    """All contenders in turn, round after round on the same draws, after some that are not counted."""
     running = {name: arena.contender(name) for name in names}
-    draws = arena.draws(rounds + 1)
+    warm = warm_ups(arena.device)
+    draws = arena.draws(rounds + warm)
     taken: dict[str, list[float]] = {name: [] for name in names}
     for number, drawn in enumerate(draws):
         for name, contender in running.items():
             report(number * len(names) + len(taken) - 1, name)
             taken[name].append(_seconds(arena.device, lambda who=contender, what=drawn: who.step(what)))  # type: ignore[misc]
-    return {name: Timing(tuple(seconds[1:])) for name, seconds in taken.items()}
+    return {name: Timing(tuple(seconds[warm:])) for name, seconds in taken.items()}
 
 
 def faster(one: Timing, other: Timing) -> float:
@@ -195,9 +214,11 @@ def trains_within(arena: Arena, cap: float) -> float | None:
     from mdctl.motion import device as machine
 
     machine.limit(arena.device, cap)
-    torch.cuda.reset_peak_memory_stats(arena.device)
     with suppress(torch.OutOfMemoryError):
         contender = arena.contender("low-vram")
+        gc.collect()
+        torch.cuda.empty_cache()  # weights were drawn in float32
+        torch.cuda.reset_peak_memory_stats(arena.device)
         for drawn in arena.draws(2):
             contender.step(drawn)
         return float(torch.cuda.max_memory_allocated(arena.device))
