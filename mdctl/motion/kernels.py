@@ -9,24 +9,48 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from mdctl.motion.chance import Chance, drop
 
-def low_rank(x: Tensor, a: Tensor, b: Tensor, scale: float, dropout: float = 0.0, last_of: int | None = None) -> Tensor:
+
+def low_rank(
+    x: Tensor,
+    a: Tensor,
+    b: Tensor,
+    scale: float,
+    dropout: float = 0.0,
+    last_of: int | None = None,
+    chance: Chance | None = None,
+) -> Tensor:
     """What an adapter adds to a layer, `scale · B·A·dropout(x)`, in the number format of `x`; x is … k, A r k, B d r.
 
     With `last_of` n the adapter learns from the last of every n entries along the first axis alone, as if it were
     frozen for the others. What is kept for backward is the input itself, which several layers share, and the rank-wide
-    product; of an adapter that does not learn, neither.
+    product; of an adapter that does not learn, neither. Dropout keeps a mask too, unless it has its own `chance`.
     """
-    answer: Tensor = _LowRank.apply(x, a, b, scale, dropout, last_of)  # type: ignore[no-untyped-call]
+    answer: Tensor = _LowRank.apply(x, a, b, scale, dropout, last_of, chance)  # type: ignore[no-untyped-call]
     return answer
 
 
 class _LowRank(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, scale: float, dropout: float, last_of: int | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        a: Tensor,
+        b: Tensor,
+        scale: float,
+        dropout: float,
+        last_of: int | None,
+        chance: Chance | None,
+    ) -> Tensor:
         low_a, low_b = a.to(x.dtype), b.to(x.dtype)
-        kept, factor = _chance(x, dropout)
-        inner = functional.linear(_drop(x, kept, factor), low_a)
+        ctx.chance, ctx.dropout = chance if dropout else None, dropout
+        if chance and dropout:
+            kept, factor, dropped = None, 1.0, drop(x.contiguous(), dropout, chance)
+        else:
+            kept, factor = _mask(x, dropout)
+            dropped = _drop(x, kept, factor)
+        inner = functional.linear(dropped, low_a)
         learns = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
         ctx.scale, ctx.factor, ctx.last_of, ctx.dtype = scale, factor, last_of, a.dtype
         seen, product = (_last(x, last_of), _last(inner, last_of)) if learns else (None, None)
@@ -43,17 +67,22 @@ class _LowRank(Function):
         grad = grad if ctx.scale == 1 else grad * ctx.scale
         grad_inner = grad @ b
         grad_x = grad_inner @ a if ctx.needs_input_grad[0] else None
-        if grad_x is not None and kept is not None:
+        if grad_x is not None and ctx.chance:
+            grad_x = drop(grad_x.contiguous(), ctx.dropout, ctx.chance, in_place=True)
+        elif grad_x is not None and kept is not None:
             grad_x.mul_(kept).mul_(ctx.factor)
         grad_a = grad_b = None
         if x is not None:
-            seen = None if kept is None else _last(kept, ctx.last_of)
-            grad_a = _outer(_last(grad_inner, ctx.last_of), _drop(x, seen, ctx.factor), ctx.dtype)
+            if ctx.chance:
+                dropped = drop(x.contiguous(), ctx.dropout, ctx.chance, ctx.last_of)
+            else:
+                dropped = _drop(x, None if kept is None else _last(kept, ctx.last_of), ctx.factor)
+            grad_a = _outer(_last(grad_inner, ctx.last_of), dropped, ctx.dtype)
             grad_b = _outer(_last(grad, ctx.last_of), inner, ctx.dtype)
-        return grad_x, grad_a, grad_b, None, None, None
+        return grad_x, grad_a, grad_b, None, None, None, None
 
 
-def _chance(x: Tensor, dropout: float) -> tuple[Tensor | None, float]:
+def _mask(x: Tensor, dropout: float) -> tuple[Tensor | None, float]:
     """Which entries stay, and by how much they grow: a quarter of the bytes of the product that torch would keep."""
     if not dropout:
         return None, 1.0

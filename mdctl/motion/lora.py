@@ -20,10 +20,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from mdctl.errors import BadInput, Refused
+from mdctl.motion import chance
 from mdctl.motion.backbone import Layers
 from mdctl.motion.eightbit import is_narrow
 from mdctl.motion.kernels import low_rank
-from mdctl.motion.noise import generator
+from mdctl.motion.noise import draw_seed, generator
 
 TEMPORAL, SPATIAL, COUPLED = "temporal", "spatial", "coupled"
 
@@ -90,6 +91,7 @@ class Adapters:
         self.layers = layers
         self.ranks = dict(ranks)
         self.names = tuple(ranks)
+        device = next(network.parameters()).device
         first, *others = self.names
         self.model = PeftModel(network, self._config(first, dropout), adapter_name=first)
         for name in others:
@@ -104,16 +106,22 @@ class Adapters:
             for name in self.names
         }
         laid = {name: {one.layer: one for one in branches} for name, branches in self._branches.items()}
-        for place, layer in lora.items():
+        for number, (place, layer) in enumerate(lora.items()):
             layer.forward = self._forward(
-                layer.base_layer, {name: at[place] for name, at in laid.items() if place in at}
+                layer.base_layer, {name: at[place] for name, at in laid.items() if place in at}, number
             )
         network.eval()
         network.requires_grad_(False)
         self._scales: dict[str, float] = {}
         self._learning: Set[str] = frozenset()
         self._last_of: int | None = None
-        self._dropout, self._drops_out = dropout, False
+        self._dropout = dropout
+        self._seed: int | None = None
+        """Of the dropout, where it is at work."""
+
+        self._chance = torch.zeros(1, dtype=torch.int64, device=device) if chance.usable(device) else None
+        """The seed as kernels read it."""
+
         self._bases = {place: layer.base_layer for place, layer in lora.items()}
         self._rounded = is_narrow(network)
         self._merged: tuple[dict[str, float], list[tuple[nn.Linear, nn.Parameter]]] | None = None
@@ -139,8 +147,8 @@ class Adapters:
         self._merged = None
         for name in self.names:
             for place, branch in enumerate(self._branches[name]):
-                chance = generator(seed, f"init/{name}", place)
-                branch.a.data.copy_(torch.randn(branch.a.shape, generator=chance) / self.ranks[name])
+                source = generator(seed, f"init/{name}", place)
+                branch.a.data.copy_(torch.randn(branch.a.shape, generator=source) / self.ranks[name])
                 branch.b.data.zero_()
 
     @contextmanager
@@ -212,7 +220,7 @@ class Adapters:
                 parameter.requires_grad_(name in learning)
         self._learning = frozenset(learning)
 
-    def _forward(self, base: nn.Module, branches: Mapping[str, Branch]) -> Callable[[Tensor], Tensor]:
+    def _forward(self, base: nn.Module, branches: Mapping[str, Branch], stream: int) -> Callable[[Tensor], Tensor]:
         """What a layer answers: its own, and what those add that speak in it; peft's asks every adapter in turn."""
 
         def forward(x: Tensor) -> Tensor:
@@ -220,15 +228,24 @@ class Adapters:
             for name, scale in self._scales.items():
                 if branch := branches.get(name):
                     last_of = self._last_of if kind_of(name) == SPATIAL else None
-                    dropout = self._dropout if self._drops_out else 0.0
-                    answer = answer + low_rank(x, branch.a, branch.b, scale, dropout, last_of)
+                    dropout = 0.0 if self._seed is None else self._dropout
+                    drawn = None if self._chance is None else chance.Chance(self._chance, stream)
+                    answer = answer + low_rank(x, branch.a, branch.b, scale, dropout, last_of, drawn)
             return answer
 
         return forward
 
-    def drop_out(self, at_work: bool) -> None:
-        """Switch the dropout of all adapters on or off."""
-        self._drops_out = at_work
+    def drop_out(self, seed: int | None) -> None:
+        """Let the dropout of all adapters draw from this seed, or rest."""
+        self._seed = seed
+
+    def turn(self, number: int) -> None:
+        """Begin the pass of this number within a step (0, 1, …), whose dropout is its own.
+
+        Where torch draws the masks they differ by themselves.
+        """
+        if self._chance is not None and self._seed is not None:
+            self._chance.fill_(draw_seed(self._seed, "pass", number))
 
     def parameters(self, name: str) -> list[nn.Parameter]:
         """The weights of one adapter, in the order of its layers."""

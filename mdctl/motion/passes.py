@@ -53,7 +53,7 @@ def draw(backbone: Backbone, samples: Samples, settings: TrainSettings, number: 
     flipped = example.mirrored if noise.uniform(seed, "flip", number) < settings.flip else None
     posterior = flipped or example.posterior
     shape = tuple(posterior.mean.shape)
-    latents = _sent(posterior.draw(noise.normal(seed, "vae", number, shape)), device)
+    latents = _sent(posterior.draw(noise.normal(seed, "vae", number, shape).to(posterior.mean.device)), device)
     drawn = _sent(noise.normal(seed, "noise", number, shape), device)
     moment = timestep(noise.uniform(seed, "timestep", number), schedule.num_timesteps, settings.timestep_shift)
     timesteps = as_timesteps(moment, shape[0], device)
@@ -67,7 +67,9 @@ def draw(backbone: Backbone, samples: Samples, settings: TrainSettings, number: 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
     # Out of pinned memory the copy waits for nothing that the device is still at.
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ def learn(
 ) -> dict[str, list[Tensor]]:
     """All passes of one step: their gradients add up in the adapters; the losses of each as they came."""
     losses: dict[str, list[Tensor]] = {}
-    for one in passes(adapters.names, draws, alone, joint):
+    for number, one in enumerate(passes(adapters.names, draws, alone, joint)):
+        adapters.turn(number)
         for name, share in compute(one, backbone, adapters, settings, scale).items():
             losses.setdefault(name, []).append(share)
     return losses

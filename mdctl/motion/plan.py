@@ -128,7 +128,7 @@ def footprint(backbone: Backbone, shape: Shape, settings: TrainSettings, looks: 
     backbone.recompute(level)
     names = [TEMPORAL, f"{SPATIAL}_000"]
     adapters = Adapters(network, backbone.layers, dict.fromkeys(names, settings.rank), settings.dropout)
-    adapters.drop_out(True)
+    adapters.drop_out(0)
     own = [sum(weight.nbytes for weight in adapters.parameters(name)) for name in names]
     draws = [question(backbone, shape)] * settings.batch
     with measured(backbone) as meter:

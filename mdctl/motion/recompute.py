@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from mdctl.motion import chance
 from mdctl.motion.kernels import gated, norm_silu
 
 Level = Literal["none", "light", "middle", "full"]
@@ -40,6 +41,7 @@ def lay(network: nn.Module, level: Level) -> None:
         _restore(module)
     if level == "none":
         return
+    keeps_chance = not chance.usable(next(network.parameters()).device)  # else dropout is the same by itself
     for module in list(network.modules()):
         if isinstance(module, ResnetBlock2D):
             _fuse_resnet(module)
@@ -49,7 +51,7 @@ def lay(network: nn.Module, level: Level) -> None:
         elif isinstance(module, GEGLU):
             _replace(module, _gated_by(module))
         if isinstance(module, AGAIN[level]):
-            _replace(module, _again(module.forward))
+            _replace(module, _again(module.forward, keeps_chance))
 
 
 def _replace(module: nn.Module, forward: Callable[..., Any]) -> None:
@@ -66,11 +68,11 @@ def _restore(module: nn.Module) -> None:
             module.forward = before
 
 
-def _again(forward: Callable[..., Any]) -> Callable[..., Any]:
+def _again(forward: Callable[..., Any], keeps_chance: bool) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=keeps_chance, **kwargs)
 
     return wrapped
 

@@ -5,13 +5,14 @@ weights of the drawn clip's look are copied to where the recorded kernels read t
 clips, frames, anchors and timesteps.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from mdctl.motion import chance
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.lora import SPATIAL, Adapters
 from mdctl.motion.passes import Drawn, Pass, compute
@@ -25,8 +26,8 @@ Record: TypeAlias = Callable[[Callable[[], Losses]], tuple[Play, Losses]]
 
 
 def suits(device: torch.device, level: Level) -> bool:
-    """Whether passes can be recorded: not where layers are computed again, which asks for the state of chance."""
-    return device.type == "cuda" and not AGAIN[level]
+    """Whether passes can be recorded: where layers are computed again, not if that asks for the state of chance."""
+    return device.type == "cuda" and (not AGAIN[level] or chance.usable(device))
 
 
 def record_on_cuda() -> Record:
@@ -84,6 +85,26 @@ class Tape:
     """By `motion` and `look`; so are the gradients."""
 
     gradients: dict[str, list[Tensor]]
+    lent: dict[str, list[nn.Parameter]] = field(default_factory=dict)
+    """Whose gradients those became the last time."""
+
+    def take_back(self) -> None:
+        """Save from being overwritten the gradients that still stand with weights."""
+        for kind, weights in self.lent.items():
+            for weight, gradient in zip(weights, self.gradients[kind], strict=True):
+                if weight.grad is gradient:
+                    weight.grad = gradient.clone()
+        self.lent.clear()
+
+    def hand_out(self, kind: str, weights: list[nn.Parameter]) -> None:
+        """Add up gradients in the adapters, as `backward()` does; the first ones stay where they are."""
+        found = [weight.grad for weight in weights if weight.grad is not None]
+        if found:
+            torch._foreach_add_(found, self.gradients[kind])
+            return
+        for weight, gradient in zip(weights, self.gradients[kind], strict=True):
+            weight.grad = gradient
+        self.lent[kind] = weights
 
 
 class Replayed:
@@ -147,6 +168,7 @@ class Replayed:
     def _played(tape: Tape, one: Pass, adapters: Adapters, scale: Tensor | None) -> Losses:
         for held, drawn in zip(tape.draws, one.draws, strict=True):
             held.fill(drawn)
+        tape.take_back()
         if tape.look:
             torch._foreach_copy_(tape.look, [weight.data for weight in _look(one, adapters)])
         if tape.scale is not None and scale is not None:
@@ -154,7 +176,7 @@ class Replayed:
         with adapters.speaking(dict.fromkeys(one.speakers, 1.0), one.learners), torch.no_grad():
             tape.play()
             for kind, name in _kinds(one).items():
-                _add(adapters.parameters(name), tape.gradients[kind])
+                tape.hand_out(kind, adapters.parameters(name))
         return {name: tape.losses[kind].clone() for kind, name in _kinds(one).items()}
 
 
@@ -166,13 +188,3 @@ def _kinds(one: Pass) -> dict[str, str]:
 def _look(one: Pass, adapters: Adapters) -> list[nn.Parameter]:
     """The weights that are another clip's the next time."""
     return [weight for name in one.speakers if name.startswith(SPATIAL) for weight in adapters.parameters(name)]
-
-
-def _add(weights: Sequence[nn.Parameter], gradients: list[Tensor]) -> None:
-    """Add up gradients in the adapters, as `backward()` does; those of the recording are overwritten the next time."""
-    found = [weight.grad for weight in weights if weight.grad is not None]
-    if found:
-        torch._foreach_add_(found, gradients)
-        return
-    for weight, gradient in zip(weights, torch._foreach_mul(gradients, 1.0), strict=True):
-        weight.grad = gradient

@@ -252,10 +252,10 @@ def _dropping_out(backbone: Backbone, adapters: Adapters, seed: int) -> Iterator
 
     The base model's own dropout stays off: what is frozen shall be in training what it is when videos are made.
     """
-    adapters.drop_out(True)
+    adapters.drop_out(seed)
     try:
         with torch.random.fork_rng(devices=[backbone.device] if backbone.device.type == "cuda" else []):
             torch.manual_seed(seed)
             yield
     finally:
-        adapters.drop_out(False)
+        adapters.drop_out(None)

@@ -117,7 +117,7 @@ def test_no_step_asks_its_device() -> None:
     """On a device that can tell nothing a whole step goes through, dropout and losses included."""
     shadow = families.shadow(None)
     adapters = Adapters(shadow.network, shadow.layers, {TEMPORAL: 2, "spatial_000": 2}, 0.1)
-    adapters.drop_out(True)
+    adapters.drop_out(0)
     draws = [plan.question(shadow, Shape(4, 8, 64, 64))] * 2
     losses = learn(shadow, adapters, draws, tiny_settings(batch=2), alone=False, joint=True)
     assert {name: [loss.device.type for loss in parts] for name, parts in losses.items()} == {

@@ -193,10 +193,10 @@ def test_dropout_works_in_training_alone(backbone: Backbone) -> None:
             continue  # its B was zero, and nothing came out of an adapter
         first, second = (spoken(backbone, state, samples) for _ in range(2))
         assert torch.equal(first, second)
-        state.adapters.drop_out(True)
+        state.adapters.drop_out(0)
         with torch.random.fork_rng():
             assert not torch.equal(spoken(backbone, state, samples), first)
-        state.adapters.drop_out(False)
+        state.adapters.drop_out(None)
     assert set(modes) == {False}
 
 

@@ -60,7 +60,7 @@ class Ours:
         for name in names:  # B starts at zero, and zeros are computed faster
             for weight in self.adapters.parameters(name)[1::2]:
                 weight.data.copy_(torch.randn(weight.shape, generator=generator(0, "speed/b")) * 0.01)
-        self.adapters.drop_out(True)
+        self.adapters.drop_out(0)
         self.optimizers = {name: new_optimizer(self.adapters.parameters(name), SETTINGS) for name in names}
 
     def learn(self, drawn: Drawn) -> None:
@@ -82,7 +82,7 @@ class Ours:
     def speak(self, merged: bool, noisy: Tensor, timesteps: Tensor, embeds: Tensor) -> Tensor:
         """What the model answers while the motion speaks, beside the weights or as part of them."""
         speaking = self.adapters.merged if merged else self.adapters.speaking
-        self.adapters.drop_out(False)
+        self.adapters.drop_out(None)
         with speaking({TEMPORAL: 1.0}):
             return self.backbone.predict(noisy, timesteps, embeds)
 
