@@ -148,7 +148,7 @@ def compute(
 
 
 Compute: TypeAlias = Callable[[Pass, Backbone, Adapters, TrainSettings, Tensor | None], dict[str, Tensor]]
-"""`compute`, or what does the same in another way."""
+"""What does as `compute` does."""
 
 
 def learn(
@@ -160,13 +160,18 @@ def learn(
     alone: bool,
     joint: bool,
     scale: Tensor | None = None,
-    compute: Compute = compute,
+    recorded: Compute | None = None,
 ) -> dict[str, list[Tensor]]:
-    """All passes of one step: their gradients add up in the adapters; the losses of each as they came."""
+    """All passes of one step: their gradients add up in the adapters; the losses of each as they came.
+
+    A pass that is the whole step is left to `recorded`, where there is one.
+    """
     losses: dict[str, list[Tensor]] = {}
-    for number, one in enumerate(passes(adapters.names, draws, alone, joint)):
+    step = [*passes(adapters.names, draws, alone, joint)]
+    for number, one in enumerate(step):
         adapters.turn(number)
-        for name, share in compute(one, backbone, adapters, settings, scale).items():
+        does = recorded if recorded and len(step) == 1 else compute
+        for name, share in does(one, backbone, adapters, settings, scale).items():
             losses.setdefault(name, []).append(share)
     return losses
 

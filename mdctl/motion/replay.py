@@ -5,8 +5,9 @@ weights of the drawn clip's look are copied to where the recorded kernels read t
 clips, frames, anchors and timesteps.
 """
 
+import gc
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -85,32 +86,13 @@ class Tape:
     """By `motion` and `look`; so are the gradients."""
 
     gradients: dict[str, list[Tensor]]
-    lent: dict[str, list[nn.Parameter]] = field(default_factory=dict)
-    """Whose gradients those became the last time."""
-
-    def take_back(self) -> None:
-        """Save from being overwritten the gradients that still stand with weights."""
-        for kind, weights in self.lent.items():
-            for weight, gradient in zip(weights, self.gradients[kind], strict=True):
-                if weight.grad is gradient:
-                    weight.grad = gradient.clone()
-        self.lent.clear()
-
-    def hand_out(self, kind: str, weights: list[nn.Parameter]) -> None:
-        """Add up gradients in the adapters, as `backward()` does; the first ones stay where they are."""
-        found = [weight.grad for weight in weights if weight.grad is not None]
-        if found:
-            torch._foreach_add_(found, self.gradients[kind])
-            return
-        for weight, gradient in zip(weights, self.gradients[kind], strict=True):
-            weight.grad = gradient
-        self.lent[kind] = weights
 
 
 class Replayed:
     """`passes.compute`, recorded: each kind of pass runs once as it is, is recorded then, and is replayed after that.
 
-    The first run is no waste: it is when libraries choose what a recording has to find chosen.
+    The first run is no waste: it is when libraries choose what a recording has to find chosen. It is only for the pass
+    that is a step by itself, because what a replay gives is overwritten by the next one.
     """
 
     def __init__(self, record: Record) -> None:
@@ -119,24 +101,38 @@ class Replayed:
         self.failed: str | None = None
         """Why nothing is recorded any more; passes run as they are then."""
 
+    def forget(self) -> None:
+        """Give back the memory of all recordings; they are made again when their passes come."""
+        self._tapes = dict.fromkeys(self._tapes)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
     def __call__(
         self, one: Pass, backbone: Backbone, adapters: Adapters, settings: TrainSettings, scale: Tensor | None
     ) -> Losses:
         """What `compute` gives, from the recording where there is one."""
         shapes = [(*drawn.target.shape, *drawn.embeds.shape) for drawn in one.draws]
         kind = one.motion, one.joint, len(one.speakers), tuple(shapes)
-        if self.failed or kind not in self._tapes:
-            self._tapes.setdefault(kind, None)
-            return compute(one, backbone, adapters, settings, scale)
-        tape = self._tapes[kind]
-        if tape is None:
-            try:
-                tape = self._tapes[kind] = self._recorded(one, backbone, adapters, settings, scale)
-            except RuntimeError as fault:  # out of memory too: what stays without a recording may be enough
-                self._tapes.clear()
-                self.failed = str(fault).splitlines()[0]
-                return compute(one, backbone, adapters, settings, scale)
-        return self._played(tape, one, adapters, scale)
+        if kind not in self._tapes:
+            self.forget()  # there is memory for one pass at a time, be it recorded or not
+            self._tapes[kind] = None
+        elif not self.failed:
+            tape = self._tapes[kind] or self._tape(one, backbone, adapters, settings, scale)
+            if tape:
+                self._tapes[kind] = tape
+                return self._played(tape, one, adapters, scale)
+            self.forget()
+        return compute(one, backbone, adapters, settings, scale)
+
+    def _tape(
+        self, one: Pass, backbone: Backbone, adapters: Adapters, settings: TrainSettings, scale: Tensor | None
+    ) -> Tape | None:
+        try:
+            return self._recorded(one, backbone, adapters, settings, scale)
+        except RuntimeError as fault:  # out of memory too: what stays without a recording may be enough
+            self.failed = str(fault).splitlines()[0]
+        return None
 
     def _recorded(
         self, one: Pass, backbone: Backbone, adapters: Adapters, settings: TrainSettings, scale: Tensor | None
@@ -145,13 +141,11 @@ class Replayed:
         room = None if scale is None else scale.clone()
         weights = _look(one, adapters)
         look = [weight.data.clone() for weight in weights]
-        before = {weight: weight.grad for name in one.learners for weight in adapters.parameters(name)}
+        learners = [weight for name in one.learners for weight in adapters.parameters(name)]
         own = [weight.data for weight in weights]
         try:
             for weight, place in zip(weights, look, strict=True):
                 weight.data = place
-            for weight in before:
-                weight.grad = None
             play, losses = self._record(lambda: compute(replace(one, draws=draws), backbone, adapters, settings, room))
             gradients = {
                 kind: [weight.grad for weight in adapters.parameters(name) if weight.grad is not None]
@@ -160,15 +154,14 @@ class Replayed:
         finally:
             for weight, data in zip(weights, own, strict=True):
                 weight.data = data
-            for weight, gradient in before.items():
-                weight.grad = gradient
+            for weight in learners:
+                weight.grad = None
         return Tape(play, draws, look, room, {kind: losses[name] for kind, name in _kinds(one).items()}, gradients)
 
     @staticmethod
     def _played(tape: Tape, one: Pass, adapters: Adapters, scale: Tensor | None) -> Losses:
         for held, drawn in zip(tape.draws, one.draws, strict=True):
             held.fill(drawn)
-        tape.take_back()
         if tape.look:
             torch._foreach_copy_(tape.look, [weight.data for weight in _look(one, adapters)])
         if tape.scale is not None and scale is not None:
@@ -176,7 +169,8 @@ class Replayed:
         with adapters.speaking(dict.fromkeys(one.speakers, 1.0), one.learners), torch.no_grad():
             tape.play()
             for kind, name in _kinds(one).items():
-                tape.hand_out(kind, adapters.parameters(name))
+                for weight, gradient in zip(adapters.parameters(name), tape.gradients[kind], strict=True):
+                    weight.grad = gradient
         return {name: tape.losses[kind].clone() for kind, name in _kinds(one).items()}
 
 

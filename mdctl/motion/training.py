@@ -14,7 +14,7 @@ from mdctl.motion import noise
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import Samples
 from mdctl.motion.lora import COUPLED, SPATIAL, TEMPORAL, Adapters, read_tensors, spatial_name
-from mdctl.motion.passes import Compute, compute, draw, learn
+from mdctl.motion.passes import draw, learn
 from mdctl.motion.recompute import Level
 from mdctl.motion.replay import Replayed, record_on_cuda, suits
 from mdctl.motion.updates import LossScale, Verdict, apply, new_optimizer
@@ -166,8 +166,8 @@ class Effort:
     look_every: int = 1
     """After how many steps the device is asked for losses and verdicts, which makes it wait for nothing in between."""
 
-    compute: Compute = compute
-    """What does a pass."""
+    recorded: Replayed | None = None
+    """What replays the pass of a step."""
 
 
 def effort(device: torch.device, level: Level = "none", *, graph: bool = True) -> Effort:
@@ -175,13 +175,8 @@ def effort(device: torch.device, level: Level = "none", *, graph: bool = True) -
 
     A GPU replays what it has recorded (see `replay`), unless `graph` is off.
     """
-    recorded = Replayed(record_on_cuda()) if graph and suits(device, level) else compute
-    return Effort(device.type != "cpu", look_every=5 if device.type == "cuda" else 1, compute=recorded)
-
-
-def unrecorded(how: Effort) -> str | None:
-    """Why nothing is recorded, where it was to be and could not."""
-    return how.compute.failed if isinstance(how.compute, Replayed) else None
+    recorded = Replayed(record_on_cuda()) if graph and suits(device, level) else None
+    return Effort(device.type != "cpu", look_every=5 if device.type == "cuda" else 1, recorded=recorded)
 
 
 def train(
@@ -227,7 +222,7 @@ def _learn(
     scale = state.scale.value if state.scale else None
     with _dropping_out(backbone, state.adapters, noise.draw_seed(settings.seed, "dropout", number)):
         losses = learn(
-            backbone, state.adapters, draws, settings, alone=alone, joint=how.joint, scale=scale, compute=how.compute
+            backbone, state.adapters, draws, settings, alone=alone, joint=how.joint, scale=scale, recorded=how.recorded
         )
 
     # Only now may anything step: the temporal forward saw the spatial weights of this step's start.

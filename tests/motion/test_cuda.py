@@ -13,14 +13,12 @@ import torch
 from tiny import tiny_samples, tiny_settings
 from torch import Tensor
 
+from mdctl.motion import chance, families, training
 from mdctl.motion import device as machine
-from mdctl.motion import families, training
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.lora import TEMPORAL
 from mdctl.motion.noise import normal
-from mdctl.motion.passes import compute
 from mdctl.motion.recompute import LEVELS, Level
-from mdctl.motion.replay import Replayed
 from mdctl.motion.sampling import sample
 from mdctl.motion.speed import measure
 from mdctl.motion.training import Effort, Learns, TrainState, begin, effort, train
@@ -72,10 +70,10 @@ def test_a_recording_trains_the_same(
 ) -> None:
     """To the last bit, dropout and the loss scale of fp16 included."""
     how = effort(CUDA)
-    assert isinstance(how.compute, Replayed)
+    assert how.recorded
     found = ended(tiny_model, how, precision, learns, steps=12, **changes)
-    assert how.compute.failed is None
-    wanted = ended(tiny_model, replace(how, compute=compute), precision, learns, steps=12, **changes)
+    assert how.recorded.failed is None
+    wanted = ended(tiny_model, replace(how, recorded=None), precision, learns, steps=12, **changes)
     assert found == wanted
 
 
@@ -162,6 +160,32 @@ def test_where_memory_runs_out_the_same_step_is_done_again(tiny_model: Path) -> 
     machine.empty(CUDA)
     assert len([*train(backbone, state, samples, settings, effort(CUDA, graph=False))]) == 4
     assert state.files("base", "ad") == whole
+
+
+def test_dropout_is_a_function_of_seed_and_place() -> None:
+    """Of the 32-bit arithmetic that it is said to be, also where only the last of every n entries is looked at."""
+    if not chance.usable(CUDA):
+        pytest.skip("needs Triton")
+    seed, x = torch.tensor([0x1234567890ABCDE], device=CUDA), torch.rand(3 * 5, 7, 40, device=CUDA) + 1
+    place = torch.arange(x.numel(), dtype=torch.int64, device=CUDA)
+    for stream in (0, 1, 266):
+        low, high = int(seed) & 0xFFFFFFFF, int(seed) >> 32
+        drawn = mixed(mixed(place ^ low) ^ high ^ (stream * 0x9E3779B1) % 2**31)
+        kept = (drawn >= int(0.1 * 2**32)).view(x.shape)
+        found = chance.drop(x, 0.1, chance.Chance(seed, stream))
+        torch.testing.assert_close(found, x * kept / 0.9)
+        last = chance.drop(x.unflatten(0, (-1, 5))[:, -1].contiguous(), 0.1, chance.Chance(seed, stream), 5)
+        assert torch.equal(last, found.unflatten(0, (-1, 5))[:, -1])
+        assert 0.85 < float(kept.float().mean()) < 0.95
+
+
+def mixed(h: Tensor) -> Tensor:
+    """As the kernel mixes 32 bits, in 64."""
+    h = h ^ h >> 16
+    h = h * 0x7FEB352D & 0xFFFFFFFF
+    h = h ^ h >> 15
+    h = h * 0x846CA68B & 0xFFFFFFFF
+    return h ^ h >> 16
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "unipc", "dpm++"])

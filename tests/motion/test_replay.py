@@ -64,28 +64,31 @@ class Ran(NamedTuple):
     losses: list[tuple[float | None, float | None]]
 
 
-def run(folder: Path, settings: TrainSettings, compute: Replayed | None, stage: Stage, learns: Learns) -> Ran:
+def run(folder: Path, settings: TrainSettings, recorded: Replayed | None, stage: Stage, learns: Learns) -> Ran:
     """A training on two clips, its passes recorded or not."""
     backbone = families.load(folder, torch.device("cpu"), torch.float32)
     state = begin(backbone, 2, settings, learns)
     stage.weights = [weight for name in state.adapters.names for weight in state.adapters.parameters(name)]
-    how = Effort(joint=True, compute=compute) if compute else Effort(joint=True)
+    how = Effort(joint=True, recorded=recorded)
     steps = [*train(backbone, state, tiny_samples(backbone), settings, how)]
     weights = {f"{name}/{key}": t for name in state.adapters.names for key, t in state.adapters.tensors(name).items()}
     return Ran(weights, [(step.temporal_loss, step.spatial_loss) for step in steps])
 
 
 @pytest.mark.parametrize(
-    ("learns", "settings", "kinds"),
+    ("learns", "settings", "recorded"),
     [
-        ("motion", {"spatial_mask": 0.4, "spatial_first": 0.25, "dropout": 0.1}, 3),
-        ("motion", {"batch": 2, "dropout": 0.0}, 2),
+        ("motion", {"spatial_mask": 0.4, "spatial_first": 0.25, "dropout": 0.1}, 4),
+        ("motion", {"batch": 2, "shared_spatial": True, "dropout": 0.0, "spatial_mask": 0.0}, 1),
         ("appearance", {}, 1),
         ("coupled", {"dropout": 0.1}, 1),
     ],
 )
-def test_replayed_is_run(tiny_model: Path, learns: Learns, settings: dict[str, float], kinds: int) -> None:
-    """The same adapters and losses to the last bit, over masks, looks alone, clips and draws that share a pass."""
+def test_replayed_is_run(tiny_model: Path, learns: Learns, settings: dict[str, float], recorded: int) -> None:
+    """The same adapters and losses to the last bit, over masks, looks alone, clips and draws that share a pass.
+
+    What came first is recorded again after a kind of pass that was new.
+    """
     stage, of = Stage(), tiny_settings(steps=10, **settings)
     replayed = Replayed(stage.record)
     found = run(tiny_model, of, replayed, stage, learns)
@@ -93,8 +96,35 @@ def test_replayed_is_run(tiny_model: Path, learns: Learns, settings: dict[str, f
     assert found.losses == wanted.losses
     assert found.weights.keys() == wanted.weights.keys()
     assert all(torch.equal(found.weights[key], weight) for key, weight in wanted.weights.items())
-    assert (stage.recorded, replayed.failed) == (kinds, None)
+    assert (stage.recorded, replayed.failed) == (recorded, None)
     assert stage.played >= 5
+
+
+def test_a_step_of_several_passes_is_not_recorded(tiny_model: Path) -> None:
+    """Two clips, each with a look of its own, are two passes."""
+    stage = Stage()
+    found = run(tiny_model, tiny_settings(steps=4, batch=2), Replayed(stage.record), stage, "motion")
+    assert (len(found.losses), stage.recorded, stage.played) == (4, 0, 0)
+
+
+def test_what_is_forgotten_is_recorded_again(tiny_model: Path) -> None:
+    """As after a preview, which needs the memory."""
+    stage, of = Stage(), tiny_settings(steps=8, spatial_mask=0.0)
+
+    def record(work: Callable[[], Losses]) -> tuple[Play, Losses]:
+        play, losses = stage.record(work)
+
+        def once() -> None:
+            play()
+            if stage.played == 3:
+                replayed.forget()
+
+        return once, losses
+
+    replayed = Replayed(record)
+    found = run(tiny_model, of, replayed, stage, "motion")
+    assert (stage.recorded, stage.played) == (2, 7)
+    assert found.losses == run(tiny_model, of, None, Stage(), "motion").losses
 
 
 def test_no_memory_for_a_recording(tiny_model: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mdctl.motion.dataset import Samples
     from mdctl.motion.plan import Footprint
     from mdctl.motion.recompute import Level
+    from mdctl.motion.replay import Replayed
     from mdctl.motion.training import TrainState, TrainStep
 
 GIB = 2**30
@@ -64,6 +65,14 @@ class Fit:
 
     graph: bool = True
     """Whether a GPU may record the step and replay it."""
+
+    recorded: "Replayed | None" = None
+    """What holds the recording."""
+
+    def make_room(self) -> None:
+        """Give back the memory of a recording, for something else that is done between two steps."""
+        if self.recorded:
+            self.recorded.forget()
 
     @property
     def key(self) -> dict[str, Any]:
@@ -231,11 +240,12 @@ def steps(
     began = state.number
     while True:
         how = training.effort(device, fit.level, graph=fit.graph)
+        fit.recorded = how.recorded
         try:
             for step in training.train(backbone, state, samples, settings, how):
                 if step.number == began + 1 and fit.predicted is not None:
                     _compare(run, fit, machine.memory_gb(device))
-                if fit.graph and (why := training.unrecorded(how)):
+                if fit.graph and how.recorded and (why := how.recorded.failed):
                     fit.graph = False
                     face().event(run.note("changed", **{"what": "graph", "from": True, "to": False, "why": why}))
                     face().say(f"the step is started kernel by kernel, because it could not be recorded: {why}")
@@ -246,6 +256,7 @@ def steps(
             lower = LEVELS[LEVELS.index(fit.level) + 1]
         else:
             return
+        fit.make_room()
         machine.empty(device)
         backbone.recompute(lower)
         why = f"memory ran out in step {state.number + 1}"

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,7 @@ def follow(
                 while paces is None:
                     steps = fitting.steps(run, backbone, state, samples, settings, fit, device)
                     try:
-                        paces = _learn(run, state, settings, steps, view, request, device, previews)
+                        paces = _learn(run, state, settings, steps, view, request, device, previews, fit.make_room)
                     except Diverged:
                         if not _gone_back(run, state, view):
                             raise
@@ -229,6 +229,7 @@ def _learn(
     request: Request,
     device: Any,
     previews: "Previews | None",
+    make_room: Callable[[], None],
 ) -> fitting.Paces:
     """Follow the steps, show and note each, and save when it is due, at the end, and when asked; gives their paces."""
     from mdctl.motion import device as machine
@@ -262,6 +263,7 @@ def _learn(
             _keep(run, state, settings, view, milestone=shown)
             saved, last_save = step.number, time.monotonic()
         if previews and shown and not request:
+            make_room()
             previews.show(run.saves()[-1], state.adapters, view, request)
         before = time.monotonic()
         if request:

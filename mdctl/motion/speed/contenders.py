@@ -65,8 +65,8 @@ class Ours:
 
     def learn(self, drawn: Drawn) -> None:
         """Forward and backward; gradients stand in the adapters."""
-        joint, compute = self.how.joint, self.how.compute
-        learn(self.backbone, self.adapters, [drawn], SETTINGS, alone=False, joint=joint, compute=compute)
+        joint, recorded = self.how.joint, self.how.recorded
+        learn(self.backbone, self.adapters, [drawn], SETTINGS, alone=False, joint=joint, recorded=recorded)
 
     def forget(self) -> None:
         """Drop the gradients."""
