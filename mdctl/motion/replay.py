@@ -180,5 +180,7 @@ def _kinds(one: Pass) -> dict[str, str]:
 
 
 def _look(one: Pass, adapters: Adapters) -> list[nn.Parameter]:
-    """The weights that are another clip's the next time."""
-    return [weight for name in one.speakers if name.startswith(SPATIAL) for weight in adapters.parameters(name)]
+    """The weights that may be another clip's the next time; where there is one look alone, none."""
+    looks = {name for name in adapters.names if name.startswith(SPATIAL)}
+    those = looks & {*one.speakers} if len(looks) > 1 else ()
+    return [weight for name in those for weight in adapters.parameters(name)]

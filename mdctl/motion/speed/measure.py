@@ -215,9 +215,11 @@ def trains_within(arena: Arena, cap: float) -> float | None:
 
     machine.limit(arena.device, cap)
     with suppress(torch.OutOfMemoryError):
-        contender = arena.contender("low-vram")
+        contender: Any = arena.contender("low-vram")
+        contender.backbone.network.to("cpu")  # weights were drawn in float32, which leaves the memory in pieces
         gc.collect()
-        torch.cuda.empty_cache()  # weights were drawn in float32
+        torch.cuda.empty_cache()
+        contender.backbone.network.to(arena.device)
         torch.cuda.reset_peak_memory_stats(arena.device)
         for drawn in arena.draws(2):
             contender.step(drawn)
