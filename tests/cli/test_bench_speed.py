@@ -8,6 +8,7 @@ import pytest
 import torch
 from stage import Mdctl
 
+from mdctl.cli.bench import speed
 from mdctl.motion import kernels
 from mdctl.motion.lora import SPATIAL, TEMPORAL
 from mdctl.motion.passes import Drawn
@@ -42,6 +43,34 @@ def test_tiny_prints_its_figures(mdctl: Mdctl, home: Path) -> None:
     assert "with adapters, --no-merged" in said.err
     assert "exact" in said.err
     assert "gives the gradients of the readable form" in said.err
+
+
+def test_a_card_too_small_for_some(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other; who has no memory is named and left out, and ratios to it are none."""
+    big = {"official", "exact"}
+    stock = measure.Arena.contender
+
+    def contender(self: measure.Arena, name: str) -> Contender:
+        if name in big:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return stock(self, name)
+
+    monkeypatch.setattr(measure.Arena, "contender", contender)
+    monkeypatch.setattr(measure.Arena, "roomy", False)
+    monkeypatch.setattr(measure, "parity", lambda _: {"exact": 0.0})  # others hold the gate
+    monkeypatch.setitem(speed.CLIPS, "tiny", (1,))
+    said = mdctl("bench", "speed", "--tiny", "--rounds", "2", "--threads", "1")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert "no memory on this card for: official, exact" in said.err
+    assert [*found["presets"]] == ["light", "balanced", "low-vram"]
+    assert found["preset"]["step_speedup"] == "light"
+    assert (found["step_speedup"], found["memory_ratio"], found["generation"]) == (None, None, None)
+    assert found["presets"]["light"]["against_naive"] > 0
+    big.update(measure.PRESETS)
+    said = mdctl("bench", "speed", "--tiny", "--rounds", "2", "--threads", "1")
+    assert (said.code, said.out) == (7, "")
+    assert "not even for 'low-vram'" in said.err
 
 
 def test_what_is_not_equal_has_no_speed(mdctl: Mdctl, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,13 +17,13 @@ from mdctl.workspace import presets
 
 @pytest.fixture(scope="module")
 def methods() -> dict[str, Any]:
-    """What each method makes of two motions, trained here with the settings of `starter`, in fewer steps."""
+    """What each method makes of a motion, trained here with the settings of `starter`, in fewer steps."""
     suits = from_table(TrainSettings, presets.read("starter").tables["train"], "train")
     design = Design(
         replace(suits, steps=140, batch=1, weight_decay=1e-4),
         methods=("base", "coupled", "full"),
-        motions=("orbiting", "looping in a figure eight"),
-        prompts=4,
+        motions=("orbiting",),
+        prompts=6,
         train_seeds=1,
         sample_steps=12,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ OFFICIAL, NAIVE, READABLE, UNRECORDED = "official", "naive", "readable", "no gra
 """The two that mdctl is compared with, its own reference of two passes, and on a GPU `exact` with `--no-graph`."""
 
 TOLERANCE = 1e-5
+ROOM = 60 * 10**9
+"""Bytes that all contenders at full size take at once, with something to spare."""
+
 RECORDED = 3
 """From this time on a pass is replayed where it can be: once it runs as it is, and once it is recorded."""
 
@@ -60,6 +64,11 @@ class Arena:
             return (Official if name == OFFICIAL else Naive)(network, self.clips, rank=self.rank)
         level = PRESETS.get(name, "none")
         return Ours(network, self.clips, level, joint=name != READABLE, graph=name != UNRECORDED, rank=self.rank)
+
+    @property
+    def roomy(self) -> bool:
+        """Whether the device can hold all that are measured at once."""
+        return self.device.type != "cuda" or torch.cuda.get_device_properties(self.device).total_memory > ROOM
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -172,16 +181,34 @@ def warm_ups(device: torch.device) -> int:
 def race(
     arena: Arena, names: Sequence[str], rounds: int, report: Callable[[int, str], None] = lambda *_: None
 ) -> dict[str, Timing]:
-    """All contenders in turn, round after round on the same draws, after some that are not counted."""
+    """All contenders in turn, round after round on the same draws, after some that are not counted.
+
+    On a card that cannot hold all of them they come one after the other, and those that do not fit are left out.
+    """
+    groups = [names] if arena.roomy else [[name] for name in names]
+    steps, found = count(1), dict[str, Timing]()
+    for group in groups:
+        with suppress(torch.OutOfMemoryError):
+            found |= _turns(arena, group, rounds, lambda name: report(next(steps), name))
+        _clear(arena.device)
+    return found
+
+
+def _turns(arena: Arena, names: Sequence[str], rounds: int, report: Callable[[str], None]) -> dict[str, Timing]:
     running = {name: arena.contender(name) for name in names}
     warm = warm_ups(arena.device)
-    draws = arena.draws(rounds + warm)
     taken: dict[str, list[float]] = {name: [] for name in names}
-    for number, drawn in enumerate(draws):
+    for drawn in arena.draws(rounds + warm):
         for name, contender in running.items():
-            report(number * len(names) + len(taken) - 1, name)
-            taken[name].append(_seconds(arena.device, lambda who=contender, what=drawn: who.step(what)))  # type: ignore[misc]
+            taken[name].append(_seconds(arena.device, partial(contender.step, drawn)))
+            report(name)
     return {name: Timing(tuple(seconds[warm:])) for name, seconds in taken.items()}
+
+
+def _clear(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def faster(one: Timing, other: Timing) -> float:
@@ -194,6 +221,7 @@ def faster(one: Timing, other: Timing) -> float:
 
 def activations(arena: Arena, name: str) -> int:
     """The most bytes that a step has alive at once beyond weights, adapters and their moments, which stay."""
+    _clear(arena.device)
     contender = arena.contender(name)
     first, second = arena.draws(2)
     contender.step(first)  # moments are made in the first step
@@ -233,8 +261,15 @@ def trains_within(arena: Arena, cap: float) -> float | None:
 def generation(arena: Arena, rounds: int) -> dict[str, Timing]:
     """One guided denoising step: of the base model, with adapters within its weights and beside them, and officially.
 
-    The first two take their turns one after the other.
+    The first two take their turns one after the other. Nothing where the device cannot hold the three networks.
     """
+    _clear(arena.device)
+    with suppress(torch.OutOfMemoryError):
+        return _denoised(arena, rounds)
+    return {}
+
+
+def _denoised(arena: Arena, rounds: int) -> dict[str, Timing]:
     names = ("base", "merged", "beside", OFFICIAL)
     short = torch.bfloat16 if arena.device.type == "cuda" else torch.float32
     bare = models.backbone(models.network(arena.tiny, arena.device, short)).predict
@@ -270,22 +305,26 @@ def useful_work(arena: Arena) -> float:
 
 
 def rounding(arena: Arena) -> dict[str, float]:
-    """On a GPU, how far 16 bits lead the gradients of the motion away from those in float32: ours, and officially."""
-    drawn = arena.draws(1)[0]
+    """On a GPU, how far 16 bits lead the gradients of the motion away from those in float32: ours, and officially.
+
+    Without those for which there is no memory.
+    """
     found = {}
     for name in ("ours", OFFICIAL):
-        gradients = []
-        for short in (False, True):
-            dtype = torch.bfloat16 if short and name == "ours" else torch.float32
-            network = models.network(arena.tiny, arena.device, dtype)
-            if name == "ours":
-                ours = Ours(network, 1, "full", dropout=0.0, rank=arena.rank)
-                ours.learn(drawn)
-                gradients.append(ours.gradients()[TEMPORAL].cpu())
-            else:
-                other = Official(network, 1, dropout=0.0, rank=arena.rank, half=short)
-                other.learn(drawn)
-                gradients.append(other.gradients()[TEMPORAL].cpu())
-            gc.collect()
-        found[name] = _apart(gradients[1], gradients[0])
+        with suppress(torch.OutOfMemoryError):
+            whole, rounded = (_gradient(arena, name, short) for short in (False, True))
+            found[name] = _apart(rounded, whole)
     return found
+
+
+def _gradient(arena: Arena, name: str, short: bool) -> Tensor:
+    _clear(arena.device)
+    dtype = torch.bfloat16 if short and name == "ours" else torch.float32
+    network = models.network(arena.tiny, arena.device, dtype)
+    who: Ours | Official
+    if name == "ours":
+        who = Ours(network, 1, "full", dropout=0.0, rank=arena.rank)
+    else:
+        who = Official(network, 1, dropout=0.0, rank=arena.rank, half=short)
+    who.learn(arena.draws(1)[0])
+    return who.gradients()[TEMPORAL].cpu()
