@@ -131,7 +131,7 @@ class Replayed:
         try:
             return self._recorded(one, backbone, adapters, settings, scale)
         except RuntimeError as fault:  # out of memory too: what stays without a recording may be enough
-            self.failed = str(fault).splitlines()[0]
+            self.failed = next(iter(str(fault).splitlines()), type(fault).__name__)
         return None
 
     def _recorded(
