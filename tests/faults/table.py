@@ -32,10 +32,14 @@ class Ledger:
         self.file = file
         self.said: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self.caught: dict[str, list[bool]] = defaultdict(list)
+        self.tests: dict[str, list[bool]] = defaultdict(list)
+        """The same by test, whatever its parameters."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """One test is done."""
         told = dict(report.user_properties)
+        if "caught" in told and report.when == "call":
+            self.tests[report.nodeid.partition("[")[0]].append(bool(told["caught"]))
         for row in told.get("faults", ()):
             if "caught" in told:
                 if report.when == "call":
@@ -50,7 +54,7 @@ class Ledger:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """All are done."""
-        if self.unguarded and any(not any(caught) for caught in self.caught.values()):
+        if self.unguarded and not all(map(any, [*self.caught.values(), *self.tests.values()])):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.file:
             outcomes = read(self.file)
@@ -64,10 +68,12 @@ class Ledger:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Which guards nobody misses."""
         missed = [row for row in ROWS if row in self.caught and not any(self.caught[row])]
+        idle = [test for test, caught in self.tests.items() if not any(caught)]
         if self.unguarded:
             proven = sum(any(caught) for caught in self.caught.values())
             terminalreporter.write_line(
-                f"{proven} rows fail without their guard; not missed: {', '.join(missed) or '-'}"
+                f"{proven} rows fail without their guard; not missed: {', '.join(missed) or '-'}; "
+                f"tests that pass all the same: {', '.join(idle) or '-'}"
             )
 
 

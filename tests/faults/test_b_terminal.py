@@ -160,7 +160,7 @@ def test_hostile_words_on_a_terminal(play: Play, evil: Project, monkeypatch: pyt
 # --- Forms
 
 
-@fault("B4", guard=("mdctl.cli.app.draws", "mdctl.cli.display.draws"), without=yes)
+@fault("B4", guard=("mdctl.cli.display.NARROW", "mdctl.cli.app.draws"), without=(0, yes))
 def test_a_training_in_a_narrow_terminal(play: Play, golf: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below 80 columns there are lines instead of a panel; with --plain and TERM=dumb no sequences at all (B4)."""
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -24,14 +24,28 @@ from mdctl.media import probe as probing
 from mdctl.media.ffmpeg import decode, encode
 from mdctl.media.kinds import HiddenPlaylist, Unusable
 from mdctl.media.probe import probe
+from mdctl.media.source import Source
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs process groups, limits and scripts of POSIX")
 SOURCE = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=30:d=1")
 
 
-def _trusting(argv: Any, **limits: Any) -> Finished:
+RUN = child.run
+
+
+def _boundless(argv: Any, **limits: Any) -> Finished:
     done = subprocess.run(argv, capture_output=True, timeout=1.5, check=False)
-    return Finished(0, done.stdout + bytes(10**6), "")
+    return Finished(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+
+def _trusting(argv: Any, *, stdout_limit: int, **limits: Any) -> Finished:
+    """Whatever is missing will be black."""
+    done = RUN(argv, stdout_limit=stdout_limit, **limits)
+    return Finished(0, done.stdout.ljust(stdout_limit - ffmpeg._SLACK, b"\0"), "")
+
+
+def _unexplained(*_: Any) -> Exception:
+    return AssertionError("fewer frames than were asked for, and no refusal")
 
 
 # --- An ffmpeg that misbehaves
@@ -45,13 +59,20 @@ def impostor(folder: Path, script: str) -> str:
     return str(path)
 
 
-@fault("D4", "D6", guard="mdctl.media.ffmpeg.child.run", without=_trusting)
+@pytest.fixture
+def source(base: Path) -> Source:
+    """What the clip holds, read before anything misbehaves."""
+    return probe(base)
+
+
+@fault("D4", guard="mdctl.media.ffmpeg.child.run", without=_boundless)
+@fault("D6")
 @POSIX
 @pytest.mark.parametrize(
     "script",
     [
         "import time; time.sleep(60)",
-        "import sys\nwhile True: sys.stdout.buffer.write(bytes(1 << 20))",
+        "import sys, time\nwhile True: sys.stdout.buffer.write(bytes(1 << 20)); time.sleep(0.01)",
         "import sys; sys.stdout.buffer.write(bytes(10))",
         "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
         "import sys; sys.stderr.write('x' * 10**7); sys.exit(1)",
@@ -59,15 +80,32 @@ def impostor(folder: Path, script: str) -> str:
     ids=["hangs", "floods", "too-few-bytes", "crashes", "complains"],
 )
 def test_an_ffmpeg_that_misbehaves_costs_the_clip_alone(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+    base: Path, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     """Hanging, flooding, crashing and lying about success all end in a refusal of the clip."""
-    source = probe(base)
     monkeypatch.setenv("MDCTL_FFMPEG", impostor(tmp_path, script))
     monkeypatch.setattr(ffmpeg, "_DECODE_S", 1.0)
     with pytest.raises(Unusable) as caught:
         decode(base, source, start_s=0, fps=8, num_frames=8, width=32, height=32)
     assert caught.value.why
+
+
+@fault("D6", guard="mdctl.media.ffmpeg.child.run", without=_trusting)
+@POSIX
+@pytest.mark.parametrize(
+    "script",
+    ["import sys; sys.stdout.buffer.write(bytes(10_000))", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"],
+    ids=["too-few-bytes", "crashes"],
+)
+def test_frames_are_counted_by_their_bytes(
+    base: Path, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    """An ffmpeg that tells the times of all frames and then gives fewer costs the clip, whatever its exit code."""
+    honest = f"import os, sys\nif 'rgb24' not in ' '.join(sys.argv): os.execv({ffmpeg.executable()!r}, sys.argv)\n"
+    monkeypatch.setenv("MDCTL_FFMPEG", impostor(tmp_path, honest + script))
+    with pytest.raises(Unusable, match="cannot be decoded") as caught:
+        decode(base, source, start_s=0, fps=8, num_frames=8, width=32, height=32)
+    assert "of 8 frames can be decoded" in caught.value.why
 
 
 @fault("D6")
@@ -223,7 +261,7 @@ def test_memory_is_limited() -> None:
     assert python(code, memory_bytes=None).returncode == 0
 
 
-@fault("D7", guard="mdctl.media.ffmpeg._complaint", without=nothing)
+@fault("D7", guard="mdctl.media.ffmpeg._complaint", without=_unexplained)
 @pytest.mark.parametrize("seeds", [(0, 5, 6), (12, 20, 26), (27, 29, 30), (33, 35, 37)], ids=str)
 def test_flipped_bits(base: Path, tmp_path: Path, seeds: tuple[int, ...]) -> None:
     """A damaged clip is read, or refused with a reason; there is never a wrong count and never a traceback."""

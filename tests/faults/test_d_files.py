@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="needs process groups, lim
 SOURCE = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=30:d=1")
 
 
+RUN = ffmpeg._run
 NO_BOUNDS = """
 import os, sys
 sys.path[:] = sys.argv.pop(1).split(os.pathsep)
@@ -123,9 +125,14 @@ def _credulous(path: Path) -> str:
 
 
 def _gaping(path: Path, output: Any, *, stdout_limit: int, cwd: Path | None = None, strict: bool = False) -> Finished:
-    open_to_all = ["-protocol_whitelist", "file,http,tcp,concat,subfile,data,crypto,rtp,udp", "-i", str(path)]
-    argv = [ffmpeg.executable(), "-v", "error", *open_to_all, "-f", "null", "-"]
-    return child.run(argv, timeout_s=20, stdout_limit=stdout_limit, cwd=cwd)
+    """Read a clip, and follow the playlist that it is or holds wherever it leads, as ffmpeg once did."""
+    _, begins, playlist = path.read_bytes().partition(b"#EXTM3U")
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "list.m3u8").write_bytes(begins + playlist.rstrip(b"\0"))
+        open_to_all = ["-protocol_whitelist", "file,http,tcp,crypto,data", "-allowed_extensions", "ALL"]
+        argv = [ffmpeg.executable(), "-v", "error", *open_to_all, "-extension_picky", "0", "-i", "list.m3u8"]
+        child.run([*argv, "-f", "null", "-"], timeout_s=20, stdout_limit=stdout_limit, cwd=Path(folder))
+    return RUN(path, output, stdout_limit=stdout_limit, cwd=cwd, strict=strict)
 
 
 @fault("D1", guard=("mdctl.media.kinds._recognise",), without=lambda _: ("mov", ""))

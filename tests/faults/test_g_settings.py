@@ -117,14 +117,23 @@ def test_a_file_that_cannot_be_meant(mdctl: Mdctl, fresh: Project, how: str) -> 
     assert file.read_bytes() == before
 
 
-@fault("G2", guard="mdctl.workspace.documents._check_values", without=nothing)
-@pytest.mark.parametrize("line", ["seed = nan", "seed = 10000000000000000000000", "lerning_rate = 1", "rank = 'wide'"])
-def test_a_project_that_cannot_be_meant(mdctl: Mdctl, fresh: Project, unchanged: Hold, line: str) -> None:
+@fault("G2", guard=("mdctl.workspace.documents._check_values", "mdctl.workspace.presets.check"), without=nothing)
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("seed = nan", "project.toml, line 15, column 1: 'train.seed' is not a finite number"),
+        ("seed = 10000000000000000000000", "project.toml, line 15, column 1: 'train.seed' is too large"),
+        ("lerning_rate = 1", "did you mean 'learning_rate'?"),
+        ("rank = 'wide'", "train.rank = 'wide' cannot be used"),
+    ],
+)
+def test_a_project_that_cannot_be_meant(mdctl: Mdctl, fresh: Project, unchanged: Hold, line: str, words: str) -> None:
     """What the project says is looked at as closely."""
     path = fresh.folder / "project.toml"
     path.write_text(path.read_text() + f"\n[train]\n{line}\n")
     unchanged(fresh.folder)
-    assert mdctl("train", "golf", "--steps", "1").code == 4
+    said = mdctl("train", "golf", "--steps", "1")
+    assert (said.code, words in said.err) == (4, True), said.err
 
 
 @fault("G2")

@@ -5,13 +5,14 @@ import json
 import os
 import re
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from rows import fault, no, nothing, open_door, yes
+from rows import fault, no, open_door, yes
 
 from mdctl.errors import Busy, NotFound
 from mdctl.workspace import atomic, locks
@@ -28,17 +29,23 @@ def another_process(hold: Callable[[], object]) -> Iterator[int]:
     """A process that has begun to hold something, and is killed at the end."""
     told, tell = os.pipe()
     if not (pid := os.fork()):
-        hold()
-        os.write(tell, b".")
-        signal.pause()
-    assert os.read(told, 1) == b"."
+        try:
+            hold()
+            os.write(tell, b".")
+            signal.pause()
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(1)  # never back into pytest, which would run here a second time
+    os.close(tell)  # now a child that ends without a word is the end of the pipe
     try:
+        assert os.read(told, 1) == b".", "it could not hold anything"
         yield pid
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(told)
-        os.close(tell)
 
 
 def entered(context: AbstractContextManager[None]) -> None:
@@ -181,7 +188,7 @@ def test_who_lives_is_not_cleared(golf: Path, disk: Disk, before: Kind, after: K
         assert vacant
 
 
-@fault("H7", "I4", guard="mdctl.workspace.locks._cures", without=nothing)
+@fault("H7", "I4", guard="mdctl.workspace.locks._cures", without=lambda *_: ("wait for it",))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_marker_of_another_computer_is_for_its_user_to_judge(golf: Path, disk: Disk, kind: Kind) -> None:
     """It is not cleared, because nobody here can tell; which files to remove is said."""
