@@ -91,8 +91,12 @@ def test_twenty_at_once_get_twenty_files(home: Path) -> None:
     children = []
     for number in range(20):
         if not (pid := os.fork()):
-            atomic.create(home / "x.mp4", str(number))
-            os._exit(0)
+            ended = 1
+            try:
+                atomic.create(home / "x.mp4", str(number))
+                ended = 0
+            finally:
+                os._exit(ended)  # else it would go on as another pytest
         children.append(pid)
     assert {os.waitpid(pid, 0)[1] for pid in children} == {0}
     assert sorted(int(path.read_text()) for path in home.glob("x*.mp4")) == list(range(20))
