@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as end:
         return end.exit_code
     except typer.TyperException as error:
-        return _usage(error)
+        return _usage(error, words)
     except KeyboardInterrupt:
         return 130
     except signals.Stopped as stop:
@@ -192,26 +192,30 @@ def _face(manners: Manners, rest: Sequence[str]) -> Face:
     return Screen(manners) if draws(sys.stderr) else Tables(manners)
 
 
-def _usage(error: typer.TyperException) -> int:
+def _usage(error: typer.TyperException, words: Sequence[str]) -> int:
     context = getattr(error, "ctx", None)
-    told = error.message if isinstance(getattr(error, "option_name", None), str) else error.format_message()
-    message = told.replace("Value error, ", "").rstrip(".")
-    near = _meant(error, message, context) if context else None
+    text = error.message if isinstance(getattr(error, "option_name", None), str) else error.format_message()
+    message = text.replace("Value error, ", "").rstrip(".")
+    meant = _meant(error, message, context) if context else None
     path = context.command_path if context else "mdctl"
-    fix = (f"did you mean {near}?",) if near else ()
-    face().fail(UsageFault(f"{message[:1].lower()}{message[1:]}.", fix=(*fix, f"{path} --help")))
+    told = UsageFault(f"{message[:1].lower()}{message[1:]}.", fix=f"{path} --help", meant=meant)
+    if meant:
+        told.why = f"did you mean {meant[1] if meant[1].startswith('-') else f'{path} {meant[1]}'}?"
+        told.fix = (*_retyped(told, words), *told.fix)
+    face().fail(told)
     return 2
 
 
-def _meant(error: typer.TyperException, message: str, context: typer.Context) -> str | None:
-    """The command or option that looks most like the unknown one."""
+def _meant(error: typer.TyperException, message: str, context: typer.Context) -> tuple[str, str] | None:
+    """A command or option that there is not, and the one that looks most like it."""
     command = context.command
-    if option := getattr(error, "option_name", None):
-        return nearest(option, [*(name for known in command.params for name in known.opts), *FLAGS, "--home"])
-    if message.startswith("No such command"):
-        near = nearest(message.split("'")[1], cast(TyperGroup, command).list_commands(context))
-        return near and f"{context.command_path} {near}"
-    return None
+    typed, known = getattr(error, "option_name", None) or "", [*FLAGS, "--home"]
+    if typed:
+        known += [name for option in command.params for name in option.opts]
+    elif message.startswith("No such command"):
+        typed, known = message.split("'")[1], cast(TyperGroup, command).list_commands(context)
+    near = nearest(typed, known) if typed else None
+    return (typed, near) if near else None
 
 
 def _retyped(error: MdctlError, words: Sequence[str]) -> list[str]:

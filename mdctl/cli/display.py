@@ -37,14 +37,17 @@ WIDEST = 100
 MIN_ROOM = 20
 """Below this many columns words are left to the terminal to wrap."""
 
-NUMBER = 3
-"""A first cell as narrow as this numbers its row, and the second names it."""
+LONGEST, HIGHEST = 16, 3
+"""Longer words of a table may be cut, such as paths; a cell takes about so many lines at most."""
 
-LONGEST, HIGHEST = 16, 4
-"""Longer words of a table may be cut, such as paths; a cell takes so many lines at most."""
+ROOMY = 50
+"""On so many columns a name that is too long for its column may stand above it."""
 
-COMMAND = re.compile(r"(  |^\$ )mdctl ")
-"""How a command stands in a line that is told."""
+PART = re.compile(r"((?<=  )mdctl (?:(?!  ).)+|^\$ mdctl .+)|\S+")
+"""A command, as it stands in a line that is told, or a word of it."""
+
+STAMP = re.compile(r"\d\d:\d\d:\d\d ")
+"""How a line with the time of day begins."""
 
 LABEL = len("  saved  ")
 """Columns before what an error tells."""
@@ -88,8 +91,8 @@ class Tables(Lines):
             return
         console = _console(self.manners, stderr=False)
         widest = max((cell_len(safe(name)) for name, _ in facts), default=0) + 2
-        for name, value in facts:
-            lead = text(name, "dim")
+        for place, (name, value) in enumerate(facts):
+            lead = text(name, "dim" if place or name[:1] in MARKS else "bold")
             lead.stylize(MARKS.get(name[:1], ""), 0, 1)
             lead.pad_right(widest - lead.cell_len)
             _write(console, lead, text(value, limit=10_000))
@@ -101,12 +104,20 @@ class Screen(Tables):
     def __init__(self, manners: Manners) -> None:
         super().__init__(manners)
         self._err = _console(manners, stderr=True)
-        self._tell = self.say
+        self._tell, self._in_lines = self._told, False
         self._graphics: str | None = None
 
     def say(self, text_: str) -> None:
         """Tell a sentence."""
+        if self._in_lines:
+            self._write("\r")  # over what the terminal echoes of Ctrl-C
         _write(self._err, Text(), text(text_))
+
+    def _told(self, line: str) -> None:
+        """A line of a long task; it goes on beside the time of day with which it begins."""
+        time_of_day = STAMP.match(line)
+        cut = time_of_day.end() if time_of_day else 0
+        _write(self._err, text(line[:cut], "dim"), text(line[cut:]))
 
     def warn(self, text_: str, code: str = "MD-NOTE") -> None:
         """Tell something that the user may not have expected."""
@@ -117,7 +128,12 @@ class Screen(Tables):
         _write(self._err, Text("✓ ", "green"), text(text_))
         for place, line in enumerate(then):
             lead = "Next:  " if place == 0 else "       "
-            self._err.print(Text.assemble((lead, "dim"), text(line, "cyan")), soft_wrap=True)
+            command, gap, remark = line.partition("  ")
+            if len(lead) + cell_len(line) > self._err.width:
+                gap = f"\n{' ' * len(lead)}"
+            told = Text.assemble((lead, "dim"), text(command, "cyan"), f"{gap}  ", text(remark.strip(), "dim"))
+            told.rstrip()
+            self._err.print(told, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table that is part of the story."""
@@ -140,7 +156,7 @@ class Screen(Tables):
     def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
         """A bar with the time it took."""
         began = time.monotonic()
-        bar = _bar(total, 30 if self._err.width >= NARROW else 8)
+        bar = _bar(total, 30 if self._err.width >= NARROW else 6)
         with Live(console=self._err, transient=False, refresh_per_second=8) as live:
 
             def show(done: int, remark: str = "") -> None:
@@ -160,14 +176,21 @@ class Screen(Tables):
     def training(self, title: str, place: str, total: int, every: int = 0, again: str = AGAIN) -> Iterator[LineView]:
         """A panel that follows the training; lines on a narrow terminal."""
         if self._err.width < NARROW:
-            with super().training(title, place, total, every, again) as view:
-                yield view
+            self._in_lines = True
+            try:
+                with super().training(title, place, total, every, again) as view:
+                    yield view
+            finally:
+                self._in_lines = False
             return
         began = time.monotonic()
         try:
             panel = _Panel(self._err, title, place, total, every, again, self._taskbar)
             with Live(console=self._err, get_renderable=panel.drawn, refresh_per_second=2):
-                yield panel
+                try:
+                    yield panel
+                finally:
+                    panel.end()
         finally:
             self._taskbar(None)
             if time.monotonic() - began > LONG_S and os.environ.get("MDCTL_NOTIFY") != "off":
@@ -191,16 +214,14 @@ class Screen(Tables):
 
     def fail(self, error: MdctlError) -> None:
         """Tell an error in its four parts."""
-        first, *rest = error_lines(error)
+        first, *rest = "\n".join(error_lines(error)).removesuffix(f"    {error.code}").split("\n")
         _write(self._err, Text("error: ", "bold red"), text(first.removeprefix("error: "), "bold"))
-        if rest:
-            rest[-1] = rest[-1].removesuffix(f"    {error.code}")
         for line in rest:
-            whole = not line.startswith(("  why", "  saved"))  # a command is there to be copied
+            # A command is there to be copied, and so is every cure that may be one.
+            whole = not line.startswith(("  why", "  saved")) and "  mdctl " not in line[LABEL:]
             _write(self._err, text(line[:LABEL], "dim"), text(line[LABEL:], limit=10_000), whole=whole)
         code, more = f"{' ' * LABEL}{error.code}", f" · mdctl help {error.code}"
-        if rest:
-            self._err.print(text(f"{code}{more}" if len(code + more) < self._err.width else code, "dim"))
+        self._err.print(text(f"{code}{more}" if len(code + more) < self._err.width else code, "dim"))
 
 
 @contextmanager
@@ -219,21 +240,44 @@ def _spoken_to(stream: Any) -> Iterator[None]:
 
 def _write(console: Console, lead: Text, line: Text, *, whole: bool = False) -> None:
     """Words after a mark, wrapped between words below it; what is there to be copied stays one line, as paths do."""
+    indent = len(line.plain) - len(line.plain.lstrip(" "))
+    lead, line = Text.assemble(lead, " " * indent), line[indent:]
     room = console.width - lead.cell_len
-    left = whole or room < MIN_ROOM or _longest(line) > room or COMMAND.search(line.plain)
-    lines = [line] if left else list(line.wrap(console, room)) or [line]
-    for number, part in enumerate(lines):
-        console.print(Text.assemble(lead if not number else " " * lead.cell_len, part), soft_wrap=True)
+    if whole or room < MIN_ROOM or line.cell_len <= room:
+        console.print(Text.assemble(lead, line), soft_wrap=True)
+        return
+    pieces = [*_pieces(console, line, room)]
+    if lead.plain.strip() and pieces[0].cell_len > room:
+        pieces.insert(0, Text())
+    for place, piece in enumerate(pieces):
+        margin = lead if not place else Text(" " * lead.cell_len if piece.cell_len <= room else "")
+        console.print(Text.assemble(margin, piece), soft_wrap=True)
+
+
+def _pieces(console: Console, line: Text, room: int) -> Iterator[Text]:
+    """A line in pieces that have room; commands, and words too long to have it, such as paths, are one piece each."""
+    begun = 0
+    for part in PART.finditer(line.plain):
+        if part[1] or cell_len(part[0]) > room:
+            yield from _wrapped(console, line[begun : part.start()], room)
+            yield line[part.start() : part.end()]
+            begun = part.end()
+    yield from _wrapped(console, line[begun:], room)
+
+
+def _wrapped(console: Console, line: Text, room: int) -> Iterator[Text]:
+    indent = len(line.plain) - len(line.plain.lstrip(" "))
+    yield from (piece for piece in line[indent:].wrap(console, room) if piece)
 
 
 def _tabulate(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table whose cells are wrapped between words; where that would be a ladder, each row in lines of its own."""
     cells = [[text(cell) for cell in row] for row in rows]
     grid = [[text(column, "dim") for column in columns], *cells]
-    widths = _widths([*zip(*grid, strict=True)], console.width - 2 * (len(columns) - 1))
+    heads = 2 if rows and rows[0][0].isdigit() else 1  # a number says less than the name beside it
+    widths = _widths([*zip(*grid, strict=True)], console.width - 2 * (len(columns) - 1), heads)
     if not widths:
         for row in cells:
-            heads = 2 if row[0].cell_len <= NUMBER else 1
             name = Text("  ").join(row[:heads])
             name.stylize("bold")
             _write(console, Text(), name)
@@ -246,10 +290,10 @@ def _tabulate(console: Console, columns: Sequence[str], rows: Sequence[Sequence[
                 for part in line.wrap(console, console.width - 2):
                     console.print(Text.assemble("  ", part), soft_wrap=True)
         return
-    head, *body = grid
-    console.print(Text("\n".join(_laid(console, head, widths)), style="dim"), soft_wrap=True)
+    head, *body = ("\n".join(_laid(console, row, widths, heads)) for row in grid)
+    console.print(Text(head, style="dim"), soft_wrap=True)
     if body:
-        console.print(Text("\n".join(line for row in body for line in _laid(console, row, widths))), soft_wrap=True)
+        console.print(Text("\n".join(body)), soft_wrap=True)
 
 
 def _packed(parts: Sequence[Text], room: int) -> Iterator[Text]:
@@ -263,8 +307,11 @@ def _packed(parts: Sequence[Text], room: int) -> Iterator[Text]:
     yield line
 
 
-def _laid(console: Console, row: Sequence[Text], widths: Sequence[int]) -> Iterator[str]:
+def _laid(console: Console, row: Sequence[Text], widths: Sequence[int], heads: int) -> Iterator[str]:
     """A row of a table as lines; a Table of rich would take seconds for some thousand rows."""
+    if row[heads - 1].cell_len > widths[heads - 1]:  # a name that is too long stands above what is told of it
+        yield "  ".join(cell.plain for cell in row[:heads])
+        row = [*[Text()] * heads, *row[heads:]]
     parts = [
         [cell.plain] if cell.cell_len <= width else [part.plain for part in cell.wrap(console, width)]
         for cell, width in zip(row, widths, strict=True)
@@ -273,11 +320,14 @@ def _laid(console: Console, row: Sequence[Text], widths: Sequence[int]) -> Itera
         yield "  ".join(set_cell_size(part, width) for part, width in zip(line, widths, strict=True)).rstrip()
 
 
-def _widths(columns: Sequence[Sequence[Text]], room: int) -> list[int]:
+def _widths(columns: Sequence[Sequence[Text]], room: int, heads: int) -> list[int]:
     """How wide each column is, the widest made narrower until all fit; none where cells would be cut or too high."""
     usual = [max(cell.cell_len for cell in column) for column in columns]
     least = [min(LONGEST, max(_longest(cell) for cell in column)) for column in columns]
-    least[0] = usual[0]  # what comes first names the row
+    if sum(usual) > room >= ROOMY:  # what comes first names the row, and is not cut
+        most = max(LONGEST, room // 3)
+        usual[heads - 1] = max(size for cell in columns[heads - 1] if (size := cell.cell_len) <= most)
+    least[:heads] = usual[:heads]
     widths = [*usual]
     while sum(widths) > room:
         widest = max(range(len(widths)), key=lambda n: widths[n] if widths[n] > least[n] else 0)

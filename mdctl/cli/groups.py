@@ -1,5 +1,6 @@
 """Commands of two words, such as `clips list`, and help that says of each command what it does."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,11 @@ from mdctl.cli.face import EPILOG, columns
 WIDEST = 100
 """Columns that help takes at most."""
 
+_BRACES = str.maketrans("", "", "{}")
+_TYPES = {r"<int( range)?>": "N", r"<float( range)?>": "X", "<str>": "TEXT", "<([^<>]+)>": r"\1"}
+_RANGE = re.compile(r"  \[[^][ ;]*x[<>][^][;]*\]|; [^][ ;]*x[<>][^][;]*")
+"""How Typer tells of braces, types and ranges what an example or an error tells better."""
+
 
 class _Page(typer.Context.formatter_class):  # type: ignore[misc, valid-type]
     """Help as wide as the terminal; names take a third of it at most, and longer ones a line of their own."""
@@ -18,9 +24,13 @@ class _Page(typer.Context.formatter_class):  # type: ignore[misc, valid-type]
     def __init__(self, **known: Any) -> None:
         super().__init__(**{**known, "width": max(1, min(WIDEST, columns()) - 2)})
 
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        """Write how a command is typed."""
+        super().write_usage(prog, args.translate(_BRACES).replace("......", "..."), prefix)
+
     def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write what things are called, and what they mean beside it."""
-        super().write_dl(rows, min(col_max, self.width // 3), col_spacing)
+        super().write_dl([readable(*row) for row in rows], min(col_max, self.width // 3), col_spacing)
 
 
 class Context(typer.Context):
@@ -53,6 +63,14 @@ class Group(TyperGroup):
         for title, rows in told:
             with formatter.section(title):
                 formatter.write_dl([(word.ljust(min(widest, formatter.width // 3)), about) for word, about in rows])
+
+
+def readable(name: str, about: str) -> tuple[str, str]:
+    """What an option or argument is called and what it means, in words that no programmer has to explain."""
+    name = name if name.startswith("-") else name.partition(" <")[0]
+    for typed, told in _TYPES.items():
+        name = re.sub(typed, told, name)
+    return name, re.sub(_RANGE, "", re.sub(r"default: \(([^()]*)\)", r"default: \1", about))
 
 
 def sentence(text: str) -> str:

@@ -158,6 +158,7 @@ class LineView:
 
     def preview(self, record: Record) -> None:
         """Show that there is a preview, and what it tells."""
+        self._noted = time.monotonic()
         measures = ", ".join(f"{name} {value:.2f}" for name, value in judged(record).items())
         self._write(safe(f"preview of step {record['step']}{f' ({measures})' if measures else ''}: {record['path']}",
                          2000))  # fmt: skip

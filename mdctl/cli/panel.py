@@ -26,7 +26,7 @@ class Account(LineView):
         self._began = self._stepped = time.monotonic()
         self._saved: tuple[int, float] | None = None
         self._previews: list[Record] = []
-        self._drawing = ""
+        self._drawing, self._ended = "", False
 
     def step(self, record: Record) -> None:
         """Take in one step that was done."""
@@ -47,6 +47,10 @@ class Account(LineView):
         """Take in that there is a preview, and what it tells."""
         self._previews.append(record)
         self._drawing = ""
+
+    def end(self) -> None:
+        """Take in that no more steps are taken, all of them or not: there is nothing to wait for."""
+        self._drawing, self._ended = "", True
 
     def progress(self) -> tuple[int, str]:
         """The last step, and how far that is in words."""
@@ -70,17 +74,20 @@ class Account(LineView):
             "saved": ago,
             "previews": self._previewed(step),
             "judged": self._judged(),
-            "Ctrl-C": f"stops after this step and saves; {self._again} goes on" if step < self._total else "",
+            "Ctrl-C": f"stops after this step and saves; {self._again} goes on" * self._goes_on(step),
         }
         yield from ((name, told) for name, told in facts.items() if told)
+
+    def _goes_on(self, step: int) -> bool:
+        return not self._ended and step < self._total
 
     def _time(self, now: float) -> str:
         """How long it took, how long it will take, when it is done, and how long a step takes."""
         passed, record = clock(now - self._began), self._last
         if record is None:
-            return f"{passed} · the first step takes longest"
+            return f"{passed} in all" if self._ended else f"{passed} · the first step takes longest"
         pace = f"{record['s_per_step']:.2f} s/step"
-        if record["step"] >= self._total:
+        if not self._goes_on(record["step"]):
             return f"{passed} in all   {pace}"
         if record["eta_s"] is None:
             return f"{passed} done · the look comes first, then the motion   {pace}"
@@ -97,7 +104,7 @@ class Account(LineView):
     def _previewed(self, step: int) -> str:
         """How far a preview is, or which there are and when the next one comes."""
         steps = [f"{done} ✓" for done in dict.fromkeys(record["step"] for record in self._previews[-4:])]
-        following = (step // self._every + 1) * self._every if self._every else 0
+        following = (step // self._every + 1) * self._every if self._every and self._goes_on(step) else 0
         coming = [f"next at {following}"] if 0 < following <= self._total else []
         return self._drawing or "   ".join([*steps, *coming])
 

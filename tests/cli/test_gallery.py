@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -112,6 +113,15 @@ def test_a_page_of_everything(mdctl: Mdctl, golf: Project, home: Path) -> None:
     assert {one["class"] for one in page.all("polyline")} == {"motion", "appearance"}
     assert str(home) not in page.raw  # nor any other place on this computer: the base model is a folder here
     assert str(golf.record.model) not in page.raw
+
+
+def test_videos_come_first(mdctl: Mdctl, golf: Project, home: Path) -> None:
+    """What has videos stands above what has none."""
+    shutil.copytree(golf.folder, golf.folder.with_name("a-new-one"))
+    film(golf.outputs, "a.mp4", prompt="a monkey playing golf")
+    assert mdctl("gallery").code == 0
+    page = Page(home / "gallery.html").raw
+    assert page.index(">golf<") < page.index(">a-new-one<")
 
 
 def test_one_project_with_the_mixes_it_speaks_in(mdctl: Mdctl, golf: Project) -> None:

@@ -1,14 +1,17 @@
 """`log`: the records of a run as lines, while they come too, and nothing that is not one."""
 
 import json
+import re
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from stage import Mdctl, Play
 
+from mdctl.cli.view.log import line
 from mdctl.workspace import locks
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
@@ -119,5 +122,36 @@ def test_on_a_terminal(play: Play, golf: Project, monkeypatch: pytest.MonkeyPatc
         played.signal(signal.SIGINT)
         assert played.wait() == 130
     assert b"Traceback" not in played.screen
-    assert b"  step        6/6 100% motion" in played.screen
+    assert b" step 6/6 100% motion" in played.screen
+    days = [text for text in played.screen.decode().splitlines() if re.fullmatch(r"\d{4}-\d\d-\d\d", text)]
+    assert len(days) == len({*days}) >= 1  # above its records, once
     assert b"\t" not in played.screen
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A place five hours east of Greenwich."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("this system tells no process another time zone")
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "XST-5")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("width", "told"), [(120, "2026-11-23 03:19:44  warning     it is late"), (80, "03:19:44 warning it is late")]
+)
+def test_by_the_clock_of_those_who_read_it(elsewhere: None, width: int, told: str) -> None:
+    """A terminal shows the time where it stands, a narrow one that of the day alone; what is none, as it is."""
+    record = {"t": "2026-11-22T22:19:44Z", "event": "warning", "text": "it is late"}
+    assert line(record, width) == told
+    assert line(record | {"t": "noon"}, 120).startswith("noon  warning")
+
+
+def test_a_path_in_a_log_can_be_copied() -> None:
+    """It begins at the edge of a terminal that is too narrow for it, and is one piece."""
+    path = f"/home/{'x' * 60}/000006.mp4"
+    record = {"t": "x", "event": "preview", "step": 6, "measures": {"learned": 0.5}, "path": path}
+    assert path in line(record, 40).splitlines()

@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from stage import Mdctl
 
+from mdctl.cli.view.look import when
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 
@@ -46,6 +48,24 @@ def test_when_it_was_last_used(mdctl: Mdctl, golf: Project, run: Run, place: str
     os.utime(golf.folder / place.replace("RUN", run.id), (1.1e9, 1.1e9))
     (record,) = json.loads(mdctl("list", "--json").out)
     assert record["used"] == "2004-11-09 11:33"
+
+
+@pytest.mark.parametrize(
+    ("passed", "told"),
+    [
+        (5, "just now"),
+        (61, "1 m ago"),
+        (7300, "2 h ago"),
+        (29.5 * 86400, "29 d ago"),
+        (-90, None),
+        (31 * 86400, None),
+    ],
+)
+def test_so_long_ago(passed: float, told: str | None) -> None:
+    """A screen tells how long ago it was, of what is long ago or yet to come the date, and programs get the time."""
+    then = datetime.now(UTC) - timedelta(seconds=passed)
+    assert when(then, on_screen=True) == (told or f"{then.astimezone():%Y-%m-%d}")
+    assert when(then, on_screen=False) == f"{then.astimezone():%Y-%m-%d %H:%M}"
 
 
 def test_only_some(mdctl: Mdctl, golf: Project, run: Run) -> None:

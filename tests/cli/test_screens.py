@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from stage import SMALL, Mdctl, Play
 
-from mdctl.cli import app
+from mdctl.cli import app, display
 from mdctl.cli.display import Screen
 from mdctl.cli.face import Manners
 from mdctl.cli.groups import sentence
+from mdctl.cli.lines import LineView
 from mdctl.cli.sparks import smoothed, sparkline
 from mdctl.cli.streams import SLOW, WAIT
 from mdctl.errors import NotFound
@@ -64,9 +65,12 @@ def test_what_is_to_be_copied_stays_whole(shown: Shown, capsys: pytest.CaptureFi
     screen.fail(NotFound("there is no 'x'.", why=WORDS, fix=("look", command), code="MD-NOTFOUND"))
     lines = told(capsys)
     assert [line.split("  ")[-1].strip() for line in lines if line.endswith(command)] == [command] * 3
-    assert any(path in line for line in lines)
+    assert path in lines  # and begins at the edge, so that it is taken whole
     assert lines[-1].strip() == "MD-NOTFOUND"
     assert max(len(line) for line in lines if command not in line and path not in line) <= 40
+    screen.fail(NotFound("there is no 'x'.", code="MD-NOTFOUND"))
+    *_, error, code = told(capsys)
+    assert (error, code.split()[0]) == ("error: there is no 'x'.", "MD-NOTFOUND")
 
 
 def test_tables_at_every_width(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,6 +83,17 @@ def test_tables_at_every_width(shown: Shown, capsys: pytest.CaptureFixture[str])
         assert set(" ".join(ROWS[0]).split()) <= set(" ".join(lines).split())
     assert lines[1:3] == ["1  a rather long name of a", "clip.mp4"]
     assert "length 0:02.0" in lines[3]
+
+
+def test_one_long_name_does_not_break_a_table(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
+    """It stands above what is told of it, whole, and all other rows stay one line each."""
+    names = [f"{'x' * 40}.mp4", *(f"{n}.mp4" for n in range(5))]
+    rows = [[str(n), name, "0:02.0", "16 frames, 0.0-2.0 s", "ok"] for n, name in enumerate(names, 1)]
+    shown(80).table("Checked 6 clips", COLUMNS, rows)
+    _, head, name, first, *others = told(capsys)
+    assert name == f"1  {names[0]}"
+    assert first.index("0:02.0") == head.index("LENGTH")
+    assert [line.split()[1] for line in others] == names[1:]
 
 
 def test_colours_are_the_terminals_own(play: Play, films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,14 +126,22 @@ def step(number: int, of: int, eta_s: float | None) -> dict[str, object]:
     return {"step": number, "of": of, "loss": loss, "s_per_step": 1.79, "memory_gb": 9.8, "eta_s": eta_s}
 
 
+def drawn(screen: Screen, view: LineView) -> None:
+    """Show the panel as it is in the midst of a training."""
+    assert isinstance(view, display._Panel)
+    screen._err.print(view.drawn())
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_panel_says_all(shown: Shown, capsys: pytest.CaptureFixture[str], width: int) -> None:
     """Steps, pace, time left and of the day, both losses, memory, saves, previews, and what Ctrl-C does."""
-    with shown(width).training("golf · starter · seed 0", "cpu", 300, every=50) as view:
+    screen = shown(width)
+    with screen.training("golf · starter · seed 0", "cpu", 300, every=50) as view:
         for number in range(1, 61):
             view.step(step(number, 300, 430.0))
         view.saved(50)
         view.preview({"step": 50, "path": "x", "measures": {"learned": 0.5, "leaked": 0.25}})
+        drawn(screen, view)
     lines = told(capsys)
     text = "\n".join(lines)
     assert max(map(len, lines)) <= width - len("^C") - 1  # what Ctrl-C leaves on the screen must not break a line
@@ -138,16 +161,18 @@ def test_the_panel_says_all(shown: Shown, capsys: pytest.CaptureFixture[str], wi
 
 def test_the_panel_before_it_knows_more(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
     """It is there before the first step, and says when the look comes first; without previews it names none."""
-    with shown(80).training("golf", "cpu", 300):
-        pass
+    screen = shown(80)
+    with screen.training("golf", "cpu", 300) as view:
+        drawn(screen, view)
     text = "\n".join(told(capsys))
     assert "0/300   0 %" in text
     assert "not yet" in text
     assert "next at" not in text
     assert "judge by the previews" not in text  # there will be none
-    with shown(80).training("golf", "cpu", 300, every=200) as view:
+    with screen.training("golf", "cpu", 300, every=200) as view:
         view.step(step(250, 300, None))
         view.drawing("base model 24/30")
+        drawn(screen, view)
     text = "\n".join(told(capsys))
     assert "the look comes first" in text
     assert "base model 24/30" in text
@@ -168,6 +193,18 @@ def test_the_panel_that_stays(shown: Shown, capsys: pytest.CaptureFixture[str]) 
     assert not re.search("left|ready about|Ctrl-C|next at", text)
 
 
+def test_the_panel_of_a_training_that_was_stopped(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says how far it came, and nothing of what will not come now."""
+    with shown(80).training("golf", "cpu", 300, every=50) as view:
+        view.step(step(49, 300, 430.0))
+        view.saved(49)
+        view.drawing("base model 24/30")
+    text = "\n".join(told(capsys))
+    assert "49/300   16 %" in text
+    assert " in all   1.79 s/step" in text
+    assert not re.search("left|ready about|Ctrl-C|next at|24/30", text)
+
+
 def test_a_narrow_terminal_gets_lines(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
     """Instead of the panel, and none is wider than the terminal."""
     with shown(40).training("golf · starter · seed 0", "cpu", 300) as view:
@@ -175,8 +212,18 @@ def test_a_narrow_terminal_gets_lines(shown: Shown, capsys: pytest.CaptureFixtur
         view.saved(25)
     lines = told(capsys)
     assert max(map(len, lines)) <= 40
-    assert "step 25/300 8%" in " ".join(lines)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d golf step 25/300 8% motion", lines[1])
+    assert {line[:9] for line in lines[2:]} == {" " * 9}
     assert lines[-1].endswith("saved=25")
+
+
+def test_what_a_narrow_terminal_echoes_of_ctrl_c(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is written over by what is said of it, and nothing else is."""
+    screen = shown(40)
+    with screen.training("golf", "cpu", 300):
+        screen.say("Stopping after this step.")
+    screen.say("Paused.")
+    assert capsys.readouterr().err.endswith("\n\rStopping after this step.\nPaused.\n")
 
 
 def test_noise_is_smoothed() -> None:
@@ -204,6 +251,31 @@ def test_help_is_whole(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch, width: int
         for name, command in commands.items():
             assert f"{name} {sentence(command.help or '')}" in text
     assert max(len(line) for line in mdctl("train", "--help").lines if "mdctl" not in line) <= width
+
+
+def test_help_says_what_to_type(mdctl: Mdctl) -> None:
+    """Values have the names of values, not of types of a language, and no range that nobody asks for."""
+    for words in (("train",), ("new",), ("mix",), ("clips", "set"), ("grid",)):
+        told = mdctl(*words, "--help").out
+        assert not re.search(r"[<>{}]|default: \(|\.{4}", told), told
+    assert "Usage: mdctl new [OPTIONS] NAME CLIPS...\n" in mdctl("new", "--help").out
+    told = mdctl("gen", "--help").out
+    assert re.search(r"--steps N +Denoising steps\.  \[default: 30\]\n", told)
+    assert re.search(r"--count N +How many videos\.  \[default: 1\]\n", told)
+    assert re.search(r"--format mp4\|gif\|webp\|frames\n", told)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_first_screen(play: Play, home: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """It tells what to type first, each command with what it does, and no word is cut."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    played = play(terminal=True)
+    assert played.wait() == 0
+    lines = played.screen.decode().replace("\r", "").splitlines()
+    assert max(map(len, lines)) <= width
+    at = next(place for place, line in enumerate(lines) if "mdctl train golf" in line)
+    assert "learn their motion" in lines[at + (width == 40)]
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])

@@ -135,7 +135,7 @@ def stage(
     return filled
 
 
-def paused(project: Project, run: Run, *rest: object) -> End:
+def paused(project: Project, run: Run, *rest: object, **more: object) -> End:
     """A training that is stopped at once."""
     return End("paused", run.keep(1, {}, {}), exit_code=130)
 

@@ -33,7 +33,7 @@ def test_models_and_how_to_get_them(mdctl: Mdctl) -> None:
     assert said.code == 0
     assert [line.split("\t")[0] for line in said.lines] == ["starter", "zeroscope", "modelscope"]
     assert [line.split("\t")[-1] for line in said.lines][1:] == ["no", "no"]
-    assert "zeroscope:   mdctl models pull zeroscope" in said.err
+    assert said.err == "To get one that is missing:  mdctl models pull zeroscope\n"
     assert mdctl("models", "list", "-q").lines == ["starter", "zeroscope", "modelscope"]
     records = json.loads(mdctl("--json", "models", "list").out)
     assert records[1]["installed"] is False

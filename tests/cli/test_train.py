@@ -249,7 +249,7 @@ def test_a_run_without_a_save_binds_nobody(mdctl: Mdctl, fresh: Project, model: 
 def test_a_demo_of_another_seed(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each seed has a run of its own, and the same seed again goes on with its run."""
 
-    def follow(project: Project, run: Run, *_: object) -> End:
+    def follow(project: Project, run: Run, *rest: object, **more: object) -> End:
         return End("paused", run.keep(1, {}, {}), exit_code=130)
 
     monkeypatch.setattr("mdctl.cli.create.train.follow", follow)

@@ -151,9 +151,12 @@ def _every(frozen: Table, previews: Previews | None) -> int:
 def _drawn(project: Project, frozen: Table, previews: Previews | None) -> str:
     if previews is None:
         return "none"
+    every, steps = _every(frozen, previews), frozen["train"]["steps"]
+    if every > steps:
+        return f"none in {steps} steps; the first would come after {every}"
     begun = frozen.get("previews", {}).get("prompts")
     prompts = previews.prompts or begun or [example(project, frozen["model"]["name"])]
-    return f"every {_every(frozen, previews)} steps: {'; '.join(prompts)}"
+    return f"every {every} steps: {'; '.join(prompts)}"
 
 
 # --- What it takes.

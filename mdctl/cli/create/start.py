@@ -13,7 +13,7 @@ from mdctl.cli import options
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.create import desk
 from mdctl.cli.create.desk import new_clip as new_clip  # whoever makes projects finds it here
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli.face import EPILOG, columns, face
 from mdctl.errors import BadInput, UsageFault
 from mdctl.settings import ClipSettings, Shape, parse_size, to_table
 from mdctl.text import safe
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 MANY = 200
 """From so many clips on, `new` wants to be told that this is meant."""
 
+FIRST = {
+    "mdctl demo": "see it work, no download",
+    "mdctl new golf ./clips/*.mp4": "make a project of your clips",
+    "mdctl train golf": "learn their motion",
+    'mdctl gen golf "..."': "put it on whatever you name",
+}
+"""What to type first, and what it does."""
+
+WIDE = 64
+"""On so many columns both have room side by side."""
+
 
 def mount(app: typer.Typer) -> None:
     """Add the commands of this file."""
@@ -36,11 +47,10 @@ def greet() -> None:
     """What `mdctl` alone says."""
     projects = Project.all()
     models = ", ".join(name for name, card in CARDS.items() if weights.installed(card)) or "none"
-    face().say("Teach a video model a motion from your clips.")
-    face().say("  mdctl demo                      see it work, no download")
-    face().say("  mdctl new golf ./clips/*.mp4    make a project of your clips")
-    face().say("  mdctl train golf                learn their motion")
-    face().say('  mdctl gen golf "..."            put it on whatever you name')
+    face().say("Teach a text-to-video model a motion from your clips.")
+    for command, about in FIRST.items():
+        for line in (f"  {command:<30}  {about}",) if columns() >= WIDE else (f"  {command}", f"    {about}"):
+            face().say(line)
     face().say(f"{len(projects)} project{'s' * (len(projects) != 1)} · base models: {models} · mdctl --help")
 
 
@@ -155,7 +165,7 @@ def make_project(
     pictures = all(found.source and found.source.still for found in kept)
     number = f"{len(kept)} {'picture' if pictures else 'clip'}{'s' * (len(kept) != 1)}"
     if dry_run:
-        face().done(f"{kind.capitalize()} '{name}' would be made of {number}: \"{sentence}\".")
+        face().done(f"{kind.capitalize()} '{name}' would be made of {number}.")
         return Made("nothing_to_do", None, left_out)
     clips = [new_clip(found, window, link=wishes.link) for found in kept]
     table = {"clips": to_table(own)} if to_table(own) else {}
@@ -167,7 +177,7 @@ def make_project(
         why = "; ".join(f"{found.name}: {', '.join(found.reasons)}" for found in left_out)
         face().warn(f"{len(left_out)} clip{'s' * (len(left_out) != 1)} left out: {why}.")
     face().done(
-        f"Created {kind} '{name}': {number}, {desk.stored(clips)}. Caption: \"{sentence}\".",
+        f"Created {kind} '{name}': {number}, {desk.stored(clips)}.",
         [f"mdctl train {name}"],
     )
     return Made("partial" if left_out else "done", project, left_out)
@@ -231,12 +241,11 @@ def _caption(name: str, given: str | None, kind: str) -> str:
         guess = f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
     if given is None and face().interactive:
         given = face().ask("What do they show?" if kind == "appearance" else "What happens in the clips?", guess)
-    elif given is None:
-        face().say(f'Caption: "{guess}" (guessed from the name; --caption says it better)')
-        given = guess
-    sentence = " ".join(given.split())
+    sentence = " ".join((guess if given is None else given).split())
     if not sentence:
         raise BadInput("the caption is empty.", fix='--caption "a person is playing golf"')
+    hint = " (guessed from the name; --caption says it better)" * (given is None)
+    face().say(f'Caption: "{sentence}"{hint}')
     return sentence
 
 

@@ -17,6 +17,7 @@ PARTS = {
     "models": "base models that were pulled",
     "latents": "clips as the base model sees them",
     "images": "looks of single pictures, for animate-image",
+    "references": "clips and folders of frames as the gallery shows them",
     "check": "videos that gen --check compares",
 }
 """What the folders of the cache hold."""

@@ -51,9 +51,8 @@ def list_models() -> int:
     face().answer(
         ["MODEL", "WHAT", "CLIPS", "LICENCE", "INSTALLED"], rows, records, [card.name for card in CARDS.values()]
     )
-    for record in records:
-        if record["get"]:
-            face().say(f"{record['name']}:".ljust(12) + f" {record['get']}")
+    if missing := [record["get"] for record in records if record["get"]]:
+        face().say(f"To get one that is missing:  {missing[0]}")
     return 0
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli.face import EPILOG, columns, face
+from mdctl.cli.groups import readable
 from mdctl.cli.system.codes import CODES
 from mdctl.errors import MdctlError, NotFound, nearest
 from mdctl.text import safe
@@ -34,32 +35,24 @@ OF_OTHERS = {
 }
 """Variables of others that mdctl or its libraries heed."""
 
-VRAM = """\
-What takes less GPU memory, the mildest first:
+VRAM = {
+    "close other programs that use the GPU": "",
+    "mdctl train NAME --vram 8": "keeps to a card of 8 GB: as much is computed again in backward as it takes, which is "
+    "told beforehand",
+    "mdctl train NAME --shared-spatial --fresh": "one adapter for the look of all clips, not one for each",
+    "mdctl train NAME --set recompute=true --fresh": "less is kept for backward and computed again there: the same "
+    "result, more work",
+    "mdctl train NAME --rank 16 --fresh": "narrower adapters",
+    "mdctl train NAME --precision bf16 --fresh": "the base model in 16 bits; adapters stay in 32",
+    "mdctl train NAME --template low-vram --fresh": "all of these",
+    "mdctl train NAME --precision int8 --fresh": "the base model in 8 bits: half of 16, and inexact, which what is "
+    "learned so says of itself",
+    "mdctl new NAME-2 CLIPS... --size 256x256 --frames 8": "smaller and shorter clips",
+}
+"""What takes less GPU memory, the mildest first, and how."""
 
-  close other programs that use the GPU
-  mdctl train NAME --vram 8
-                      keeps to a card of 8 GB: as much is computed again in
-                      backward as it takes, which is told beforehand
-  mdctl train NAME --shared-spatial --fresh
-                      one adapter for the look of all clips, not one for each
-  mdctl train NAME --set recompute=true --fresh
-                      less is kept for backward and computed again there: the
-                      same result, more work
-  mdctl train NAME --rank 16 --fresh
-                      narrower adapters
-  mdctl train NAME --precision bf16 --fresh
-                      the base model in 16 bits; adapters stay in 32
-  mdctl train NAME --template low-vram --fresh
-                      all of these
-  mdctl train NAME --precision int8 --fresh
-                      the base model in 8 bits: half of 16, and inexact, which
-                      what is learned so says of itself
-  mdctl new NAME-2 CLIPS... --size 256x256 --frames 8
-                      smaller and shorter clips
-
-A video takes less than a training; mdctl gen takes --size, --frames and
---precision. mdctl doctor says what device there is, and what of it is free."""
+WIDEST, BESIDE = 78, 64
+"""Columns that a topic takes at most, and from which on what a long name means stands beside it."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -112,7 +105,7 @@ def _explained(root: typer.Context, topic: str) -> str:
     raise NotFound(
         f"there is no help on '{safe(topic, 80)}'.",
         why=f"topics are {', '.join(TOPICS)}, the codes of errors, and the commands.",
-        fix=(*((f"did you mean: mdctl help {near}",) if near else ()), "mdctl --help"),
+        fix=(*((f"did you mean:  mdctl help {near}",) if near else ()), "mdctl --help"),
     )
 
 
@@ -122,7 +115,7 @@ def _explained(root: typer.Context, topic: str) -> str:
 def exit_codes() -> str:
     """Every exit code with what it means."""
     meant = {kind.exit_code: kind.__doc__ or "" for kind in MdctlError.__subclasses__() if kind.exit_code > 1}
-    lines = [f"  {code:>3}  {text.splitlines()[0]}" for code, text in sorted((meant | ENDINGS).items())]
+    lines = [_pair(f"{code:>3}", text.splitlines()[0], 3) for code, text in sorted((meant | ENDINGS).items())]
     return "\n".join(["How a command ends:", "", *lines, "", "Any other: treat it as a failure."])
 
 
@@ -130,8 +123,8 @@ def environment() -> str:
     """Every variable that is heeded."""
     lines = ["Variables of mdctl:", ""]
     lines += [_pair(name, told) for name, told in config.OTHERS.items()]
-    lines += ["", "Settings. Flags are stronger; project.toml, templates and config.toml are"]
-    lines += ["weaker; --no-config leaves variables and config.toml out:", ""]
+    about = "Flags are stronger; project.toml, templates and config.toml are weaker"
+    lines += ["", _wrapped(f"Settings. {about}; --no-config leaves variables and config.toml out:", 0), ""]
     lines += [_pair(name, f"{table}.{key}") for name, (table, key) in config.variables().items()]
     lines += ["", "Variables of others:", ""]
     lines += [_pair(name, told) for name, told in OF_OTHERS.items()]
@@ -140,7 +133,12 @@ def environment() -> str:
 
 def vram() -> str:
     """What to do when memory is short."""
-    return VRAM
+    lines = [_pair(line, told, 0) for line, told in VRAM.items()]
+    more = (
+        "A video takes less than a training; mdctl gen takes --size, --frames and --precision. mdctl doctor says what "
+    )
+    more += "device there is, and what of it is free."
+    return "\n".join([_wrapped("What takes less GPU memory, the mildest first:", 0), "", *lines, "", _wrapped(more, 0)])
 
 
 def events() -> str:
@@ -152,15 +150,18 @@ TOPICS = {"exit-codes": exit_codes, "env": environment, "vram": vram, "events": 
 """What help speaks of besides codes and commands."""
 
 
-def _pair(name: str, told: str) -> str:
-    first, *rest = _wrapped(told, 33).splitlines()
-    return "\n".join([f"  {name:<30} {first.strip()}", *rest])
+def _pair(name: str, told: str, column: int = 30) -> str:
+    """A name and what it means, beside it in a column as wide as is said; else, and where that is narrow, below it."""
+    if len(name) > column or (len(name) > 3 and columns() < BESIDE):
+        return "\n".join([f"  {name}", *([_wrapped(told, 6)] if told else [])])
+    return f"  {name:<{column}}  {_wrapped(told, column + 4).lstrip()}"
 
 
 def _wrapped(text: str, indent: int = 2) -> str:
     import textwrap
 
-    return textwrap.fill(text, 78, initial_indent=" " * indent, subsequent_indent=" " * indent, break_on_hyphens=False)
+    lead, width = " " * indent, max(indent + 20, min(WIDEST, columns()))
+    return textwrap.fill(text, width, initial_indent=lead, subsequent_indent=lead, break_on_hyphens=False)
 
 
 # --- Commands
@@ -192,7 +193,7 @@ def _reference(root: typer.Context) -> Iterator[str]:
     yield from ("# mdctl", "", root.command.help or "", "", EPILOG.replace("  ", " "), "")
     for name, context in _commands(root):
         yield from _section(name, context)
-    for title, text in (("Exit codes", exit_codes()), ("Variables", environment()), ("Memory", VRAM)):
+    for title, text in (("Exit codes", exit_codes()), ("Variables", environment()), ("Memory", vram())):
         yield from (f"## {title}", "", "```", text, "```", "")
     yield from ("## Records of --json", "", "`mdctl help events` gives their JSON Schema.", "")
     told = json.loads(events())["$defs"]
@@ -208,10 +209,11 @@ def _section(name: str, context: typer.Context) -> Iterator[str]:
     lines = [line.strip() for line in examples.splitlines() if line.strip()]
     if lines:
         yield from ("```sh", *lines, "```", "")
-    usage = " ".join(context.command.collect_usage_pieces(context))
+    usage = re.sub(r"[{}]", "", " ".join(context.command.collect_usage_pieces(context)))
     yield from (f"`mdctl {name} {usage}`", "")
     records = [record for param in context.command.get_params(context) if (record := param.get_help_record(context))]
-    rows = [f"| {_cell(f'`{names}`')} | {_cell(told)} |" for names, told in records if "--help" not in names]
+    known = [readable(*record) for record in records]
+    rows = [f"| {_cell(f'`{names}`')} | {_cell(told)} |" for names, told in known if "--help" not in names]
     if rows:
         yield from ("| | |", "|---|---|", *rows, "")
 

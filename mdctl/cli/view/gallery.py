@@ -57,7 +57,7 @@ def gallery(
     mdctl gallery --open
     mdctl gallery golf -o golf.html
     """
-    found = shelves.gather(name)
+    found = sorted(shelves.gather(name), key=lambda shelf: not shelf.films)  # videos are what is looked for
     if not found:
         raise NotFound("there are no projects and no videos yet.", fix="mdctl new golf ./clips/*.mp4")
     page = _target(name, output, force)

@@ -6,6 +6,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,8 +26,8 @@ Record = Mapping[str, Any]
 LOOK_EVERY_S = 0.25
 """How often a log that is followed is looked at again."""
 
-ROOM = 40
-"""So many columns a record wants beside its time; on a narrower terminal it goes on below it."""
+WIDE = 104
+"""So many columns a step wants beside date and kind; on a narrower terminal the day stands above its records."""
 
 _HEAD = {"schema", "seq", "t", "event", "command", "project", "run"}
 
@@ -134,26 +135,54 @@ def _teller(run: Run) -> Callable[[Record], None]:
         return lambda record: None
     if manners.plain or not draws(sys.stdout):
         return lambda record: put(sys.stdout, "\t".join(_cells(record, 10_000)))
-    return lambda record: put(sys.stdout, _line(record, columns()))
+    return _columns()
 
 
 def _cells(record: Record, limit: int = 500) -> list[str]:
     return [safe(text, limit) for text in (str(record.get("t", "")), record["event"], told(record))]
 
 
-def _line(record: Record, width: int) -> str:
+def _columns() -> Callable[[Record], None]:
+    """What tells one record on a terminal."""
+    today = ""
+
+    def tell(record: Record) -> None:
+        nonlocal today
+        width, day = columns(), _by_their_clock(_cells(record)[0]).partition(" ")[0]
+        if width < WIDE and day != today:
+            put(sys.stdout, day)
+        today = day
+        put(sys.stdout, line(record, width))
+
+    return tell
+
+
+def line(record: Record, width: int) -> str:
+    """A record as it stands on a terminal so wide."""
+    wide = width >= WIDE
+    if not wide:
+        record = {**record, "memory_gb": None}  # so that a step has room for the time that is left
     when, event, text = _cells(record)
-    head = f"{when.replace('T', ' ').removesuffix('Z')}  {event:<11} "
-    indent = len(head) if width - len(head) >= ROOM else 2
+    moment = _by_their_clock(when)
+    head = f"{moment}  {event:<11} " if wide else f"{moment.rpartition(' ')[2]} {event} "
     lines = textwrap.wrap(
         head + text.removeprefix(f"{event} "),
         width,
-        subsequent_indent=" " * indent,
-        break_long_words=False,  # a path is there to be copied
+        subsequent_indent=" " * (len(head) if wide else 2),
+        break_long_words=False,
         break_on_hyphens=False,
         drop_whitespace=True,
     )
-    return "\n".join(lines)
+    # A path is there to be copied: where it has no room it begins at the edge.
+    return "\n".join(part if len(part) <= width else part.strip() for part in lines)
+
+
+def _by_their_clock(when: str) -> str:
+    """A time of the log as the clocks of those who read it say it; what is none, as it is."""
+    try:
+        return f"{datetime.fromisoformat(when).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return when
 
 
 def told(record: Record) -> str:
@@ -193,6 +222,7 @@ _WORDS: dict[str, Callable[[Record], str]] = {
     "save": _save,
     "preview": _preview,
     "changed": _changed,
+    "interrupted": lambda record: f"by {record['signal']} after step {record['step']}",
     "warning": lambda record: f"{record['text']}",
     "error": lambda record: f"{record['what']} {record['why']}".rstrip(),
 }

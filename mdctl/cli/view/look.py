@@ -1,17 +1,24 @@
 """`list`, `show` and `path`: what there is, without loading anything heavy."""
 
+import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
 from mdctl.cli import options
-from mdctl.cli.face import EPILOG, face
+from mdctl.cli.face import EPILOG, draws, face
 from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 
 USED = "%Y-%m-%d %H:%M"
 """How it is told when a project was last used: to programs by UTC, to people by their own clock."""
+
+AGO = ((24 * 3600, "d"), (3600, "h"), (60, "m"))
+"""Units of what is told as so long ago, with their seconds."""
+
+LONG_AGO_D = 30
+"""After so many days it is told by its date."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -43,6 +50,7 @@ def list_projects(
     records = [_record(project) for project in Project.all()]
     if status:
         records = [record for record in records if status in record["status"]]
+    on_screen = draws(sys.stdout)
     columns = ["NAME", "KIND", "CLIPS", "STATUS", "MODEL", "VIDEOS", "SIZE", "LAST USED"]
     rows = [
         [
@@ -53,7 +61,7 @@ def list_projects(
             record["model"],
             str(record["videos"]),
             size(record["bytes"]),
-            f"{datetime.strptime(record['used'], USED).replace(tzinfo=UTC).astimezone():{USED}}",
+            when(datetime.strptime(record["used"], USED).replace(tzinfo=UTC), on_screen),
         ]
         for record in records
     ]
@@ -64,6 +72,16 @@ def list_projects(
         if record["status"] == "needs attention":
             face().say(f"What is wrong with '{record['name']}':  mdctl show {record['name']}")
     return 0
+
+
+def when(then: datetime, on_screen: bool) -> str:
+    """A time by the clock of those who read it, or, on a screen, how long ago it was."""
+    passed = (datetime.now(UTC) - then).total_seconds()
+    if not on_screen:
+        return f"{then.astimezone():{USED}}"
+    if not 0 <= passed < LONG_AGO_D * AGO[0][0]:
+        return f"{then.astimezone():%Y-%m-%d}"
+    return next((f"{passed // size:.0f} {unit} ago" for size, unit in AGO if passed >= size), "just now")
 
 
 def _record(project: Project) -> dict[str, Any]:
