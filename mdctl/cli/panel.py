@@ -25,11 +25,14 @@ class Account(LineView):
         self._losses: dict[str, deque[float]] = {"motion": deque(maxlen=400), "appearance": deque(maxlen=400)}
         self._began = self._stepped = time.monotonic()
         self._saved: tuple[int, float] | None = None
+        self._stood = 0
         self._previews: list[Record] = []
         self._drawing, self._ended = "", False
 
     def step(self, record: Record) -> None:
         """Take in one step that was done."""
+        if self._last is None:
+            self._stood = record["step"] - 1
         self._last, self._stepped = record, time.monotonic()
         for name, values in self._losses.items():
             if record["loss"].get(name) is not None:
@@ -65,7 +68,8 @@ class Account(LineView):
     def facts(self, now: float) -> Iterator[tuple[str, str]]:
         """What there is to tell by now, each under its name."""
         step, _ = self.progress()
-        ago = f"step {self._saved[0]} · {clock(now - self._saved[1])} ago" if self._saved else "not yet"
+        before = f"step {self._stood}, where it goes on from" if self._stood else "not yet"
+        ago = f"step {self._saved[0]} · {clock(now - self._saved[1])} ago" if self._saved else before
         memory = (self._last or {}).get("memory_gb")
         facts = {
             "time": self._time(now),

@@ -237,13 +237,14 @@ def _learn(
     assert settings.steps is not None
     paced = fitting.Paces(deque(maxlen=50), deque(maxlen=50))
     before = last_save = time.monotonic()
-    saved = state.number
+    saved, preview_s = state.number, 0.0
     for step in steps:
         now = time.monotonic()
         looks_only = step.temporal_loss is None
         recent = paced.looks if looks_only else paced.whole  # the one kind says nothing of how long the other takes
         recent.append(now - before)
         pace = statistics.median(recent)
+        to_come = sum(previews.due(number) for number in range(step.number, step.of + 1)) if previews else 0
         record = run.note(
             "step",
             step=step.number,
@@ -251,7 +252,7 @@ def _learn(
             loss={"motion": step.temporal_loss, "appearance": step.spatial_loss},
             s_per_step=round(pace, 3),
             memory_gb=round(machine.memory_gb(device), 2),
-            eta_s=None if looks_only else round(pace * (step.of - step.number)),
+            eta_s=None if looks_only else round(pace * (step.of - step.number) + preview_s * to_come),
         )
         face().event(record)
         view.step(record)
@@ -265,6 +266,7 @@ def _learn(
         if previews and shown and not request:
             make_room()
             previews.show(run.saves()[-1], state.adapters, view, request)
+            preview_s = time.monotonic() - last_save
         before = time.monotonic()
         if request:
             break
