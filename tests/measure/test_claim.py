@@ -20,10 +20,10 @@ def methods() -> dict[str, Any]:
     """What each method makes of a motion, trained here with the settings of `starter`, in fewer steps."""
     suits = from_table(TrainSettings, presets.read("starter").tables["train"], "train")
     design = Design(
-        replace(suits, steps=140, batch=1, weight_decay=1e-4),
+        replace(suits, steps=110, batch=1, weight_decay=1e-4),
         methods=("base", "coupled", "full"),
         motions=("orbiting",),
-        prompts=6,
+        prompts=4,
         train_seeds=1,
         sample_steps=12,
     )
