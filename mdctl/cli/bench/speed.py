@@ -117,7 +117,7 @@ def _measured(arenas: "list[Arena]", rounds: int) -> dict[str, Any]:
     names = first.names
     races = []
     for arena in arenas:
-        label = f"{arena.shape.frames} frames of {arena.shape.width}x{arena.shape.height}, {arena.clips} clips"
+        label = _said(arena.shape.frames, (arena.shape.width, arena.shape.height), arena.clips)
         with face().progress(label, len(names) * (rounds + measure.warm_ups(arena.device))) as show:
             timings = measure.race(arena, names, rounds, show)
         races.append({"frames": arena.shape.frames, "size": [arena.shape.width, arena.shape.height],
@@ -220,9 +220,10 @@ def _tell(result: Mapping[str, Any]) -> None:
          f"{row['activations_mb']:.0f} MB", _ratio(row["memory_ratio"])]
         for name, row in {**result["others"], **result["presets"]}.items()
     ]  # fmt: skip
-    face().table(f"One training step on {result['device']}", columns, rows)
+    device = result["device"].replace(", 1 threads", ", 1 thread")
+    face().table(f"One training step on {device}", columns, rows)
     for race in result["races"][1:]:
-        size = f"{race['frames']} frames of {race['size'][0]}x{race['size'][1]}, {race['clips']} clips"
+        size = _said(race["frames"], race["size"], race["clips"])
         best = race["steps"].get(result["preset"]["step_speedup"])
         told = (
             f"{_ratio(best['step_speedup'])} times the official pattern, {best['ms']:.1f} ms" if best else "no memory"
@@ -244,3 +245,7 @@ def _tell(result: Mapping[str, Any]) -> None:
 
 def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _said(frames: int, size: Sequence[int], clips: int) -> str:
+    return f"{frames} frames of {size[0]}x{size[1]}, {clips} clip{'s' * (clips != 1)}"
