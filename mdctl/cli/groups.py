@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -18,19 +19,55 @@ _RANGE = re.compile(r"  \[[^][ ;]*x[<>][^][;]*\]|; [^][ ;]*x[<>][^][;]*")
 """How Typer tells of braces, types and ranges what an example or an error tells better."""
 
 
+MANY = 12
+"""More options than so many stand below titles of their own."""
+
+TITLES = {
+    "Look": "strength appearance-strength follow guidance negative size frames fps format crop crop-bars",
+    "Hardware": "device vram precision threads deterministic graph merged",
+    "Advanced": "set template rank lr shared-spatial save-every sampler wait dry-run clip",
+}
+"""Which options stand below which; all others are common ones."""
+
+_TITLED = {f"--{word}": title for title, words in TITLES.items() for word in words.split()}
+
+
 class _Page(typer.Context.formatter_class):  # type: ignore[misc, valid-type]
     """Help as wide as the terminal; names take a third of it at most, and longer ones a line of their own."""
 
     def __init__(self, **known: Any) -> None:
         super().__init__(**{**known, "width": max(1, min(WIDEST, columns()) - 2)})
+        self._title = ""
+
+    @contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """Write a title, and what comes now below it."""
+        self._title = name
+        with super().section(name):
+            yield
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         """Write how a command is typed."""
         super().write_usage(prog, args.translate(_BRACES).replace("......", "..."), prefix)
 
     def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Write what things are called, and what they mean beside it."""
-        super().write_dl([readable(*row) for row in rows], min(col_max, self.width // 3), col_spacing)
+        """Write what things are called, and what they mean beside it; many options below titles of their own."""
+        widest = min(col_max, self.width // 3)
+        told = [readable(*row) for row in rows]
+        if self._title != "Options" or len(rows) <= MANY:
+            super().write_dl(told, widest, col_spacing)
+            return
+        parts: dict[str, list[tuple[str, str]]] = {"Options": [], **{title: [] for title in TITLES}}
+        for name, about in told:
+            flag = next((word for word in re.split(r"[ ,]+", name) if word.startswith("--")), "")
+            parts[_TITLED.get(flag, "Options")].append((name, about))
+        super().write_dl(parts.pop("Options"), widest, col_spacing)
+        self.dedent()
+        for title, part in parts.items():
+            if part:
+                with self.section(title):
+                    super().write_dl(part, widest, col_spacing)
+        self.indent()
 
 
 class Context(typer.Context):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from stage import SMALL, Mdctl, Play
 
-from mdctl.cli import app, display
+from mdctl.cli import app, display, groups
 from mdctl.cli.display import Screen
 from mdctl.cli.face import Manners
 from mdctl.cli.groups import sentence
@@ -350,3 +350,19 @@ def test_nothing_is_loading_while_a_prompt_is_typed(play: Play, golf: Project, m
     assert typing.wait() == 0
     assert WAIT.encode() not in typing.screen
     assert len(golf.videos()) == 1
+
+
+def test_many_options_stand_below_titles(mdctl: Mdctl) -> None:
+    """Common ones first, then the look, the hardware and what few want; few options need no titles."""
+    said = mdctl("gen", "--help").out
+    places = [said.index(f"\n{title}:\n") for title in ("Options", "Look", "Hardware", "Advanced")]
+    assert places == sorted(places)
+    assert places[0] < said.index("  --seed ") < places[1] < said.index("  --strength ") < places[2]
+    assert places[2] < said.index("  --device ") < places[3] < said.index("--dry-run  ")
+    assert "Hardware" not in mdctl("list", "--help").out
+
+
+def test_every_title_is_of_options_that_there_are(mdctl: Mdctl) -> None:
+    """No word of the titles names an option that no command has."""
+    reference = mdctl("help", "--all").out
+    assert not [flag for flag in groups._TITLED if not re.search(rf"{flag}\b", reference)]
