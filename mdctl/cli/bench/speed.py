@@ -87,7 +87,7 @@ def bench_speed(
     }
     target = (output.expanduser().resolve() if output else locations.bench() / "speed") / f"speed-{kind}.json"
     atomic.write(target, json.dumps(result, indent=1))
-    _tell(result)
+    _tell(result, machine.told(place))
     face().done(f"Everything is in {target}")
     face().result([json.dumps(result)] if tiny and not face().manners.json else [str(target)], result)
     return 0
@@ -213,14 +213,13 @@ def _on_gpu(arena: "Arena") -> dict[str, Any]:
     }
 
 
-def _tell(result: Mapping[str, Any]) -> None:
+def _tell(result: Mapping[str, Any], device: str) -> None:
     columns = ["", "MS", "x OFFICIAL", "x NAIVE", "ACTIVATIONS", "OF OFFICIAL'S"]
     rows = [
         [name, f"{row['ms']:.1f}", _ratio(row["step_speedup"]), _ratio(row["against_naive"]),
          f"{row['activations_mb']:.0f} MB", _ratio(row["memory_ratio"])]
         for name, row in {**result["others"], **result["presets"]}.items()
     ]  # fmt: skip
-    device = result["device"].replace(", 1 threads", ", 1 thread")
     face().table(f"One training step on {device}", columns, rows)
     for race in result["races"][1:]:
         size = _said(race["frames"], race["size"], race["clips"])
