@@ -68,6 +68,10 @@ class AnimateDiff(LatentVideo):
         return Schedule.load(folder / "scheduler", **changes)
 
     @staticmethod
+    def _weights_of_network(folder: Path) -> tuple[Path, ...]:
+        return folder / "unet", folder / ADAPTER
+
+    @staticmethod
     def temporal_parts(network: nn.Module) -> Iterable[nn.Module]:
         """The motion modules."""
         return [part for part in network.modules() if isinstance(part, AnimateDiffTransformer3D)]

@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 from mdctl.motion.backbone import Layers, Posterior
 from mdctl.motion.eightbit import narrow
 from mdctl.motion.families.bypass import Appended, keep_out
+from mdctl.motion.families.placing import place, stored
 from mdctl.motion.recompute import Level, lay
 from mdctl.motion.schedule import Schedule
 
@@ -62,16 +63,23 @@ class LatentVideo(ABC):
         disable_progress_bar()  # the screen belongs to the caller
         diffusers_logging.disable_progress_bar()
         diffusers_logging.set_verbosity_error()
-        network = cls.load_network(folder, dtype)
+        network = cls.load_network(folder, stored(*cls._weights_of_network(folder)) or dtype)
+        vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=stored(folder / "vae") or dtype, **GIVEN)
+        words = folder / "text_encoder"
+        text_encoder = CLIPTextModel.from_pretrained(words, dtype=stored(words) or dtype, **GIVEN)
         if eight_bit:
+            place(network, network.device, dtype)
             narrow(network)
-        return cls(
-            network.to(device),
-            AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **GIVEN).to(device),
-            CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **GIVEN).to(device),
-            AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False),
-            cls.load_schedule(folder),
+        for part in (network, vae, text_encoder):
+            place(part, device, dtype)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder / "tokenizer", local_files_only=True, trust_remote_code=False
         )
+        return cls(network, vae, text_encoder, tokenizer, cls.load_schedule(folder))
+
+    @staticmethod
+    def _weights_of_network(folder: Path) -> tuple[Path, ...]:
+        return (folder / "unet",)
 
     @classmethod
     @abstractmethod

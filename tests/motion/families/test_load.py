@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_scheduler
+from diffusers import UNet3DConditionModel
+from safetensors.torch import load_file, save_file
+from tiny import tiny_animatediff, tiny_scheduler
+from torch import Tensor
 
 from mdctl.errors import BadInput, MdctlError, Refused
 from mdctl.motion import families
@@ -122,3 +125,52 @@ def test_the_schedule_is_the_folders(folder: Path) -> None:
     schedule = load(folder).schedule
     assert schedule.prediction_type == "v_prediction"
     assert schedule.num_timesteps == 500
+
+
+FORMATS = (torch.float16, torch.bfloat16, torch.float32)
+
+
+def restored(folder: Path, **kinds: torch.dtype) -> None:
+    """Store the weights of these parts in another number format; numbers that are no fractions stay."""
+    for part, kind in kinds.items():
+        file = next((folder / part).glob("*.safetensors"))
+        save_file({name: x.to(kind) if x.is_floating_point() else x for name, x in load_file(file).items()}, file)
+
+
+def weights(backbone: Backbone) -> dict[str, Tensor]:
+    """All that a loaded model is made of."""
+    parts = {part: getattr(backbone, part) for part in ("network", "vae", "text_encoder")}
+    return {f"{part}.{name}": x for part, module in parts.items() for name, x in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_weights_are_converted_once(folder: Path, kind: torch.dtype, wanted: torch.dtype) -> None:
+    """Read as they are stored, they come out as if they had been read in the format that is wanted."""
+    restored(folder, unet=kind, vae=kind, text_encoder=kind)
+    found = weights(families.load(folder, torch.device("cpu"), wanted))
+    network = UNet3DConditionModel.from_pretrained(folder / "unet", torch_dtype=wanted)
+    expected = {f"network.{name}": x for name, x in network.state_dict().items()}
+    torch.testing.assert_close({name: found[name] for name in expected}, expected, rtol=0, atol=0)
+    assert {x.dtype for x in found.values() if x.is_floating_point()} == {wanted}
+
+
+def test_a_file_of_two_formats_loses_nothing(folder: Path) -> None:
+    """Where some weights are stored more finely than others, none is read as the coarser."""
+    file = next((folder / "unet").glob("*.safetensors"))
+    fine = load_file(file)
+    coarse = {name: x.half() if name.startswith("conv_in") else x for name, x in fine.items()}
+    save_file(coarse, file)
+    found = load(folder).network.state_dict()
+    torch.testing.assert_close(found, {name: x.float() for name, x in coarse.items()}, rtol=0, atol=0)
+
+
+def test_a_motion_adapter_of_another_format_loses_nothing(tmp_path: Path) -> None:
+    """An image model in 16 bits does not round the motion adapter that lies beside it in 32."""
+    folder = tiny_animatediff(tmp_path / "two")
+    fine = load(folder).network.state_dict()
+    restored(folder, unet=torch.float16)
+    found = load(folder).network.state_dict()
+    motion = [name for name in fine if "motion_modules" in name]
+    assert motion
+    torch.testing.assert_close({n: found[n] for n in motion}, {n: fine[n] for n in motion}, rtol=0, atol=0)
