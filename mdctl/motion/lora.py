@@ -256,8 +256,8 @@ class Adapters:
         return len(self._branches[name])
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """The weights of one adapter by the names of its layers, float32 on the CPU."""
-        return {key: weight.detach().float().cpu().contiguous() for key, weight in self._weights(name).items()}
+        """A copy of one adapter's weights by the names of its layers, float32 on the CPU."""
+        return {key: w.detach().to("cpu", torch.float32, copy=True) for key, w in self._weights(name).items()}
 
     def _weights(self, name: str) -> dict[str, nn.Parameter]:
         found = {}
@@ -265,11 +265,10 @@ class Adapters:
             found[f"{layer}.lora_A.weight"], found[f"{layer}.lora_B.weight"] = a, b
         return found
 
-    def file(self, name: str, base: str, objective: str = "ad") -> bytes:
-        """One adapter as a safetensors file that says what it is; equal weights give equal bytes."""
+    def card(self, name: str, base: str, objective: str = "ad") -> AdapterCard:
+        """What a file of one adapter says of itself."""
         rounded = "int8" if self._rounded else ""
-        card = AdapterCard(kind_of(name), self.ranks[name], base, self.pattern(name), objective, base_precision=rounded)
-        return pack(self.tensors(name), card)
+        return AdapterCard(kind_of(name), self.ranks[name], base, self.pattern(name), objective, base_precision=rounded)
 
     def load(self, name: str, file: bytes, where: str) -> None:
         """Fill one adapter from a file, or refuse it with all its misfits in one error."""

@@ -1,6 +1,6 @@
 """Dual-path training: spatial adapters absorb each clip's look, one temporal adapter learns the motion."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,7 +13,7 @@ from mdctl.errors import Diverged, Refused
 from mdctl.motion import noise
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.dataset import Samples
-from mdctl.motion.lora import COUPLED, SPATIAL, TEMPORAL, Adapters, read_tensors, spatial_name
+from mdctl.motion.lora import COUPLED, SPATIAL, TEMPORAL, Adapters, pack, read_tensors, spatial_name
 from mdctl.motion.passes import draw, learn
 from mdctl.motion.recompute import Level
 from mdctl.motion.replay import Replayed, record_on_cuda, suits
@@ -84,14 +84,24 @@ class TrainState:
 
     def files(self, base: str, objective: str) -> dict[str, bytes]:
         """One safetensors file for each adapter, and one for the optimizers."""
-        found = {f"{name}.safetensors": self.adapters.file(name, base, objective) for name in self.adapters.names}
+        return self.copied(base, objective)()
+
+    def copied(self, base: str, objective: str) -> Callable[[], dict[str, bytes]]:
+        """What gives the files as of now, whenever it is asked: the numbers are copied at once, training may go on."""
+        names = self.adapters.names
+        adapters = {name: (self.adapters.tensors(name), self.adapters.card(name, base, objective)) for name in names}
         moments = {
-            f"{name}.{place}.{key}": value
+            f"{name}.{place}.{key}": value.to("cpu", copy=True)
             for name, optimizer in self.optimizers.items()
             for place, state in optimizer.state_dict()["state"].items()
             for key, value in state.items()
         }
-        return found | {"optim.safetensors": save_tensors(moments)}
+
+        def files() -> dict[str, bytes]:
+            found = {f"{name}.safetensors": pack(*adapter) for name, adapter in adapters.items()}
+            return found | {"optim.safetensors": save_tensors(moments)}
+
+        return files
 
     def record(self) -> dict[str, object]:
         """The scalars that belong to the files."""

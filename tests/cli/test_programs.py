@@ -37,7 +37,9 @@ def learned(base: Path) -> dict[str, bytes]:
     for name in adapters.names:
         for weight in adapters.parameters(name):
             weight.data.copy_(torch.randn(weight.shape, generator=chance))
-    return {name: adapters.file(name, weights.fingerprint(base)) for name in adapters.names}
+    return {
+        name: pack(adapters.tensors(name), adapters.card(name, weights.fingerprint(base))) for name in adapters.names
+    }
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mdctl.errors import Refused
 from mdctl.motion import device as machine
 from mdctl.motion import eightbit, families, plan, training
 from mdctl.motion.backbone import Backbone
-from mdctl.motion.lora import TEMPORAL, Adapters, card_of
+from mdctl.motion.lora import TEMPORAL, Adapters, card_of, pack
 from mdctl.motion.passes import draw, learn
 from mdctl.motion.recompute import LEVELS
 from mdctl.motion.updates import apply
@@ -144,7 +144,7 @@ def test_what_was_learned_on_it_says_so(tiny_model: Path, narrow: Backbone) -> N
     for model in (narrow, families.load(tiny_model, CPU, torch.float32)):
         adapters = Adapters(model.network, model.layers, {TEMPORAL: 2})
         adapters.draw(0)
-        files.append(adapters.file(TEMPORAL, "f" * 32))
+        files.append(pack(adapters.tensors(TEMPORAL), adapters.card(TEMPORAL, "f" * 32)))
     assert [card_of(file, "it").base_precision for file in files] == ["int8", ""]
     assert b"base_precision" in files[0]
     assert b"base_precision" not in files[1]

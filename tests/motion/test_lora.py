@@ -16,7 +16,7 @@ from mdctl.errors import BadInput, Refused
 from mdctl.motion import families
 from mdctl.motion.backbone import Backbone
 from mdctl.motion.families.unet3d import LAYERS
-from mdctl.motion.lora import TEMPORAL, Adapters, card_of, misfits, read_tensors, spatial_name, widest_rank
+from mdctl.motion.lora import TEMPORAL, Adapters, card_of, misfits, pack, read_tensors, spatial_name, widest_rank
 
 NAMES = (TEMPORAL, "spatial_000", "spatial_001")
 Inputs = tuple[Tensor, Tensor, Tensor]
@@ -216,12 +216,18 @@ def test_first_weights_are_the_official_ones(adapters: Adapters) -> None:
     assert abs(a.mean().item()) < 0.02
     assert abs(a.std().item() - 1 / adapters.ranks[TEMPORAL]) < 0.02
     assert not any(weight.any() for weight in adapters.parameters(TEMPORAL)[1::2])
-    files = [adapters.file(name, "base") for name in NAMES]
+
+
+def test_the_same_seed_draws_the_same(adapters: Adapters) -> None:
+    """Weights are a function of seed and name; what was copied of them stays what it was."""
+    copied = {name: adapters.tensors(name) for name in NAMES}
     adapters.draw(seed=0)
-    assert [adapters.file(name, "base") for name in NAMES] == files
+    torch.testing.assert_close({name: adapters.tensors(name) for name in NAMES}, copied, rtol=0, atol=0)
+    files = [file_of(adapters, name, "base") for name in NAMES]
     assert files[1] != files[2]
     adapters.draw(seed=1)
-    assert adapters.file(TEMPORAL, "base") != files[0]
+    assert file_of(adapters, TEMPORAL, "base") != files[0]
+    assert pack(copied[TEMPORAL], adapters.card(TEMPORAL, "base")) == files[0]
 
 
 def test_adapters_of_a_half_precision_model_stay_in_float32(tiny_model: Path) -> None:
@@ -252,24 +258,29 @@ def test_adapters_of_a_half_precision_model_stay_in_float32(tiny_model: Path) ->
 def test_a_file_gives_back_its_weights(taught: Adapters) -> None:
     """What was written is read, bit for bit, into another adapter of the same kind."""
     wanted = taught.tensors("spatial_000")
-    taught.load("spatial_001", taught.file("spatial_000", "base"), "there")
+    taught.load("spatial_001", file_of(taught, "spatial_000", "base"), "there")
     found = taught.tensors("spatial_001")
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
+def file_of(adapters: Adapters, name: str, base: str, objective: str = "ad") -> bytes:
+    """What a save keeps of one adapter."""
+    return pack(adapters.tensors(name), adapters.card(name, base, objective))
+
+
 def test_equal_weights_are_equal_files(taught: Adapters) -> None:
     """A file is a function of weights and card alone: it repeats, whoever holds the weights."""
-    file = taught.file("spatial_000", "base")
-    assert all(taught.file("spatial_000", "base") == file for _ in range(10))
+    file = file_of(taught, "spatial_000", "base")
+    assert all(file_of(taught, "spatial_000", "base") == file for _ in range(10))
     taught.load("spatial_001", file, "there")
-    assert taught.file("spatial_001", "base") == file
-    assert taught.file("spatial_000", "another") != file
+    assert file_of(taught, "spatial_001", "base") == file
+    assert file_of(taught, "spatial_000", "another") != file
 
 
 def test_a_file_says_what_it_is(taught: Adapters) -> None:
     """Kind, rank, base, targets and objective stand in the file; one key of metadata holds them."""
-    file = taught.file(TEMPORAL, "fingerprint", objective="mse")
+    file = file_of(taught, TEMPORAL, "fingerprint", objective="mse")
     card = card_of(file, "there")
     assert (card.kind, card.rank, card.base, card.targets, card.objective) == (
         "temporal",
@@ -278,7 +289,7 @@ def test_a_file_says_what_it_is(taught: Adapters) -> None:
         LAYERS.temporal,
         "mse",
     )
-    assert card_of(taught.file("spatial_001", "fingerprint"), "there").kind == "spatial"
+    assert card_of(file_of(taught, "spatial_001", "fingerprint"), "there").kind == "spatial"
     header = json.loads(file[8 : 8 + struct.unpack("<Q", file[:8])[0]])
     (record,) = header["__metadata__"].values()
     assert record == json.dumps(json.loads(record), sort_keys=True)
@@ -322,7 +333,7 @@ def test_what_is_no_safetensors_file_is_refused(file: bytes) -> None:
 def test_all_misfits_are_told_in_one_error(taught: Adapters) -> None:
     """A missing tensor, a foreign one and a wrong shape are told at once, and nothing has been changed."""
     before = taught.tensors(TEMPORAL)
-    tensors = load_tensors(taught.file(TEMPORAL, "base"))
+    tensors = load_tensors(file_of(taught, TEMPORAL, "base"))
     gone, misshapen, *_, last = tensors
     del tensors[gone]
     tensors[misshapen] = torch.zeros(3, 5)
@@ -340,7 +351,7 @@ def test_all_misfits_are_told_in_one_error(taught: Adapters) -> None:
 def test_an_adapter_of_another_kind_is_refused(taught: Adapters) -> None:
     """A spatial file does not go where a temporal one belongs; its many misfits are counted."""
     with pytest.raises(Refused) as caught:
-        taught.load(TEMPORAL, taught.file("spatial_000", "base"), "there")
+        taught.load(TEMPORAL, file_of(taught, "spatial_000", "base"), "there")
     misfits = 2 * (taught.num_layers(TEMPORAL) + taught.num_layers("spatial_000"))
     assert caught.value.why.endswith(f"and {misfits - 3} more misfits")
 
@@ -348,7 +359,7 @@ def test_an_adapter_of_another_kind_is_refused(taught: Adapters) -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_that_are_not_finite_are_refused(taught: Adapters, bad: float) -> None:
     """One such number in one tensor is enough, and its tensor is named."""
-    tensors = load_tensors(taught.file(TEMPORAL, "base"))
+    tensors = load_tensors(file_of(taught, TEMPORAL, "base"))
     key = sorted(tensors)[5]
     tensors[key][0, 0] = bad
     with pytest.raises(Refused) as caught:

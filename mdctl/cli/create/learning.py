@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mdctl import __version__
 from mdctl.catalog import CARDS
 from mdctl.cli.create import encoding, fitting, fork
+from mdctl.cli.create.keeping import Keeper, keeping
 from mdctl.cli.create.start import quoted
 from mdctl.cli.face import AGAIN, TrainView, face
 from mdctl.cli.signals import Request, polite
@@ -90,14 +91,16 @@ def follow(
         every = previews.every if previews else 0
         with face().training(title, machine.told(device), settings.steps, every, again) as view:
             try:
-                paces = None
-                while paces is None:
-                    steps = fitting.steps(run, backbone, state, samples, settings, fit, device)
-                    try:
-                        paces = _learn(run, state, settings, steps, view, request, device, previews, fit.make_room)
-                    except Diverged:
-                        if not _gone_back(run, state, view):
-                            raise
+                with keeping(run, settings.objective, view, aside=device.type != "cpu") as keeper:
+                    paces = None
+                    while paces is None:
+                        steps = fitting.steps(run, backbone, state, samples, settings, fit, device)
+                        try:
+                            paces = _learn(run, state, settings, steps, keeper, view, request, device, previews, fit)
+                        except Diverged:
+                            keeper.settle()
+                            if not _gone_back(run, state, view):
+                                raise
                 fitting.remember(fit, paces, machine.memory_gb(device))
             except MdctlError as fault:
                 fault.saved = fault.saved or _safe_so_far(run)
@@ -225,11 +228,12 @@ def _learn(
     state: "TrainState",
     settings: TrainSettings,
     steps: "Iterator[TrainStep]",
+    keeper: Keeper,
     view: TrainView,
     request: Request,
     device: Any,
     previews: "Previews | None",
-    make_room: Callable[[], None],
+    fit: fitting.Fit,
 ) -> fitting.Paces:
     """Follow the steps, show and note each, and save when it is due, at the end, and when asked; gives their paces."""
     from mdctl.motion import device as machine
@@ -261,17 +265,20 @@ def _learn(
         shown = previews is not None and previews.due(step.number)
         due = shown or step.number % settings.save_every == 0 or now - last_save > SAVE_EVERY_S
         if due or request or step.number == settings.steps:
-            _keep(run, state, settings, view, milestone=shown)
+            keeper.keep(state, milestone=shown)
             saved, last_save = step.number, time.monotonic()
+        keeper.look()
         if previews and shown and not request:
-            make_room()
+            keeper.settle()
+            fit.make_room()
             previews.show(run.saves()[-1], state.adapters, view, request)
             preview_s = time.monotonic() - last_save
         before = time.monotonic()
         if request:
             break
+    keeper.settle()
     if saved != state.number or not run.saves():
-        _keep(run, state, settings, view)
+        keeper.keep(state)
     return paced
 
 
@@ -287,15 +294,6 @@ def _gone_back(run: Run, state: "TrainState", view: TrainView) -> bool:
     face().event(run.note("changed", **{"what": "learning rate", "from": 1.0, "to": 0.5, "why": why}))
     view.remark(f"{why}: back to step {save.step}, and on from there with half the learning rate")
     return True
-
-
-def _keep(run: Run, state: "TrainState", settings: TrainSettings, view: TrainView, *, milestone: bool = False) -> None:
-    began = time.monotonic()
-    files = state.files(run.settings["model"]["fingerprint"], settings.objective)
-    save = run.keep(state.number, files, state.record(), milestone=milestone)
-    seconds = round(time.monotonic() - began, 3)
-    face().event(run.note("save", step=save.step, path=str(save.folder), sha256=save.sha256, seconds=seconds))
-    view.saved(save.step)
 
 
 def _report(run: Run, change: Change) -> None:

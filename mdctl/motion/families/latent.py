@@ -72,9 +72,7 @@ class LatentVideo(ABC):
             narrow(network)
         for part in (network, vae, text_encoder):
             place(part, device, dtype)
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder / "tokenizer", local_files_only=True, trust_remote_code=False
-        )
+        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False)
         return cls(network, vae, text_encoder, tokenizer, cls.load_schedule(folder))
 
     @staticmethod

@@ -11,7 +11,7 @@ from tiny import tiny_animatediff
 from torch import Tensor, nn
 
 from mdctl.motion import exchange, families, foreign
-from mdctl.motion.lora import COUPLED, TEMPORAL, Adapters
+from mdctl.motion.lora import COUPLED, TEMPORAL, Adapters, pack
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def files(folder: Path) -> dict[str, bytes]:
     for name in adapters.names:
         for weight in adapters.parameters(name):
             weight.data.copy_(0.3 * torch.randn(weight.shape, generator=chance))
-    return {name: adapters.file(name, "f" * 32) for name in adapters.names}
+    return {name: pack(adapters.tensors(name), adapters.card(name, "f" * 32)) for name in adapters.names}
 
 
 @pytest.fixture(scope="module")
