@@ -12,7 +12,8 @@ from torch.nn import functional
 from mdctl.motion.chance import Chance, drop
 
 
-def low_rank(
+def add_low_rank(
+    answer: Tensor,
     x: Tensor,
     a: Tensor,
     b: Tensor,
@@ -21,20 +22,23 @@ def low_rank(
     last_of: int | None = None,
     chance: Chance | None = None,
 ) -> Tensor:
-    """What an adapter adds to a layer, `scale · B·A·dropout(x)`, in the number format of `x`; x is … k, A r k, B d r.
+    """A layer's answer to `x`, and to it added in place what an adapter adds, `scale · B·A·dropout(x)`.
 
-    With `last_of` n the adapter learns from the last of every n entries along the first axis alone, as if it were
-    frozen for the others. What is kept for backward is the input itself, which several layers share, and the rank-wide
-    product; of an adapter that does not learn, neither. Dropout keeps a mask too, unless it has its own `chance`.
+    Computed in the number format of `x`; x is … k, A r k, B d r, and the answer a table n d: autograd copies all of it
+    where it is only another look at one. With `last_of` n the
+    adapter learns from the last of every n entries along the first axis alone, as if it were frozen for the others.
+    What is kept for backward is the input itself, which several layers share, and the rank-wide product; of an adapter
+    that does not learn, neither. Dropout keeps a mask too, unless it has its own `chance`.
     """
-    answer: Tensor = _LowRank.apply(x, a, b, scale, dropout, last_of, chance)  # type: ignore[no-untyped-call]
-    return answer
+    total: Tensor = _LowRank.apply(answer, x, a, b, scale, dropout, last_of, chance)  # type: ignore[no-untyped-call]
+    return total
 
 
 class _LowRank(Function):
     @staticmethod
     def forward(
         ctx: Any,
+        answer: Tensor,
         x: Tensor,
         a: Tensor,
         b: Tensor,
@@ -51,26 +55,23 @@ class _LowRank(Function):
             kept, factor = _mask(x, dropout)
             dropped = _drop(x, kept, factor)
         inner = functional.linear(dropped, low_a)
-        learns = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
-        ctx.scale, ctx.factor, ctx.last_of, ctx.dtype = scale, factor, last_of, a.dtype
+        learns = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
+        ctx.scale, ctx.factor, ctx.last_of, ctx.dtype, ctx.lead = scale, factor, last_of, a.dtype, x.shape[:-1]
         seen, product = (_last(x, last_of), _last(inner, last_of)) if learns else (None, None)
         if seen is not None and last_of is not None:
             seen = seen.clone()  # a view would keep all of it alive
         ctx.save_for_backward(low_a, low_b, kept, seen, product)
-        answer = functional.linear(inner, low_b)
-        return answer if scale == 1 else answer * scale
+        # The sum comes out of the product itself: it is rounded once, and nothing else as wide is there with it.
+        torch.addmm(answer, inner.flatten(0, -2), low_b.T, alpha=scale, out=answer)
+        ctx.mark_dirty(answer)
+        return answer
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         a, b, kept, x, inner = ctx.saved_tensors
-        grad = grad if ctx.scale == 1 else grad * ctx.scale
+        through, grad = grad, (grad if ctx.scale == 1 else grad * ctx.scale).unflatten(0, ctx.lead)
         grad_inner = grad @ b
-        grad_x = grad_inner @ a if ctx.needs_input_grad[0] else None
-        if grad_x is not None and ctx.chance:
-            grad_x = drop(grad_x.contiguous(), ctx.dropout, ctx.chance, in_place=True)
-        elif grad_x is not None and kept is not None:
-            grad_x.mul_(kept).mul_(ctx.factor)
         grad_a = grad_b = None
         if x is not None:
             if ctx.chance:
@@ -79,7 +80,13 @@ class _LowRank(Function):
                 dropped = _drop(x, None if kept is None else _last(kept, ctx.last_of), ctx.factor)
             grad_a = _outer(_last(grad_inner, ctx.last_of), dropped, ctx.dtype)
             grad_b = _outer(_last(grad, ctx.last_of), inner, ctx.dtype)
-        return grad_x, grad_a, grad_b, None, None, None, None
+            del dropped  # as wide as what comes now
+        grad_x = grad_inner @ a if ctx.needs_input_grad[1] else None
+        if grad_x is not None and ctx.chance:
+            grad_x = drop(grad_x.contiguous(), ctx.dropout, ctx.chance, in_place=True)
+        elif grad_x is not None and kept is not None:
+            grad_x.mul_(kept).mul_(ctx.factor)
+        return through, grad_x, grad_a, grad_b, None, None, None, None
 
 
 def _mask(x: Tensor, dropout: float) -> tuple[Tensor | None, float]:
@@ -138,7 +145,7 @@ class _NormSilu(Function):
 
 
 def gated(x: Tensor) -> Tensor:
-    """GEGLU: the first half times GELU of the second; only the input is kept for backward."""
+    """GEGLU: the first half times GELU of the second; only the input is kept for backward, which uses it up."""
     answer: Tensor = _Gated.apply(x)  # type: ignore[no-untyped-call]
     return answer
 
@@ -153,11 +160,10 @@ class _Gated(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
+        x: Tensor = ctx.saved_tensors[0]
         hidden, gate = x.chunk(2, -1)
-        found = torch.empty_like(x)
-        grad_hidden, grad_gate = found.chunk(2, -1)
-        torch.mul(grad, functional.gelu(gate), out=grad_hidden)
-        torch.mul(grad, hidden, out=grad_gate)
-        grad_gate.copy_(torch.ops.aten.gelu_backward(grad_gate, gate))
-        return found
+        grad_gelu = grad * hidden
+        # The gradient takes the place of the input, which nobody reads any more; autograd would say if somebody did.
+        torch.mul(grad, functional.gelu(gate), out=hidden)
+        gate.copy_(torch.ops.aten.gelu_backward(grad_gelu, gate))
+        return x

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from peft import LoraConfig, PeftModel
@@ -23,7 +23,7 @@ from mdctl.errors import BadInput, Refused
 from mdctl.motion import chance
 from mdctl.motion.backbone import Layers
 from mdctl.motion.eightbit import is_narrow
-from mdctl.motion.kernels import low_rank
+from mdctl.motion.kernels import add_low_rank
 from mdctl.motion.noise import draw_seed, generator
 
 TEMPORAL, SPATIAL, COUPLED = "temporal", "spatial", "coupled"
@@ -224,14 +224,19 @@ class Adapters:
         """What a layer answers: its own, and what those add that speak in it; peft's asks every adapter in turn."""
 
         def forward(x: Tensor) -> Tensor:
-            answer: Tensor = base(x)
-            for name, scale in self._scales.items():
-                if branch := branches.get(name):
-                    last_of = self._last_of if kind_of(name) == SPATIAL else None
-                    dropout = 0.0 if self._seed is None else self._dropout
-                    drawn = None if self._chance is None else chance.Chance(self._chance, stream)
-                    answer = answer + low_rank(x, branch.a, branch.b, scale, dropout, last_of, drawn)
-            return answer
+            speakers = [
+                (kind_of(name), scale, branches[name]) for name, scale in self._scales.items() if name in branches
+            ]
+            if not speakers:
+                return cast(Tensor, base(x))
+            answer: Tensor = base(x.flatten(0, -2))
+            for kind, scale, branch in speakers:
+                last_of = self._last_of if kind == SPATIAL else None
+                dropout = 0.0 if self._seed is None else self._dropout
+                drawn = None if self._chance is None else chance.Chance(self._chance, stream)
+                answer = add_low_rank(answer, x, branch.a, branch.b, scale, dropout, last_of, drawn)
+            total: Tensor = answer.unflatten(0, x.shape[:-1])
+            return total
 
         return forward
 
