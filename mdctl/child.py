@@ -2,11 +2,12 @@
 
 A child gets no shell, no input unless it is given, a small environment and a private folder to live in. It leads a
 process group of its own, and the whole group ends with it. A program of the user's own that is to show something is
-another matter: `leave` starts it and lets it be.
+another matter: `leave` starts it and lets it be. So is mdctl itself, when `helped` lets several do the same work.
 """
 
 import contextlib
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -126,6 +127,40 @@ def leave(argv: Sequence[str | Path], *, patience_s: float = 2.0) -> int | None:
 
 _LEFT: list["subprocess.Popen[bytes]"] = []
 """Programs that were left to themselves; kept, because one that is forgotten while it runs is warned of."""
+
+
+@contextlib.contextmanager
+def helped(helpers: int, work: Callable[..., object], *given: object) -> Iterator[None]:
+    """Let so many other processes do the same work meanwhile, `work(*given)`; what is left of them ends with the block.
+
+    They say nothing, and what becomes of them is seen by what they leave on disk alone. `work` stands in a module, and
+    what it is given can be pickled.
+    """
+    spawn = multiprocessing.get_context("spawn")  # a fork would not survive the threads of torch
+    started = [spawn.Process(target=_silently, args=(work, *given), daemon=True) for _ in range(helpers)]
+    for process in started:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.join(_GRACE_S)
+
+
+def orphaned() -> bool:
+    """Whether this process helps one that is gone."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
+
+
+def _silently(work: Callable[..., object], *given: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that is helped, and that ends us
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)
+    work(*given)
 
 
 class _Child:

@@ -1,13 +1,18 @@
 """A child is limited in time, memory and output, and knows nothing of its surroundings."""
 
+import multiprocessing
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import stage
 
 from mdctl import child
 from mdctl.child import ChildFailed, Finished
+from mdctl.workspace import processes
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="process groups and limits of POSIX")
 
@@ -82,3 +87,38 @@ def test_what_cannot_start_is_told(program: str) -> None:
     with pytest.raises(ChildFailed) as caught:
         child.run([program], timeout_s=5, stdout_limit=10)
     assert caught.value.why
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_helpers_work_in_silence_and_end_with_the_block(
+    tmp_path: Path, stays: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each is a process of its own; whoever is still at work at the end is ended."""
+    with child.helped(2, stage.leave_a_mark, tmp_path, stays):
+        until(lambda: len(list(tmp_path.iterdir())) == 2)
+    pids = {int(path.name) for path in tmp_path.iterdir()}
+    assert os.getpid() not in pids
+    assert not any(processes.started(pid) for pid in pids)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_helper_that_fails_is_no_fault(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What it should have done is missing, and that is all."""
+    with child.helped(1, stage.leave_a_mark, tmp_path / "not there", False):
+        (process,) = multiprocessing.active_children()
+        process.join(60)
+        assert process.exitcode == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nobody_is_orphaned_here() -> None:
+    """Who was not started as a helper is none."""
+    assert not child.orphaned()

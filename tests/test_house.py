@@ -44,6 +44,7 @@ ONLY_IN = {
     "av": "media/probe.py",
     "ffmpeg": "media/ffmpeg.py",
     "subprocess": "child.py",
+    "multiprocessing": "child.py",
     "typer": "cli/",
     "rich": "cli/display.py",
     "textual_image": "cli/display.py",

@@ -5,6 +5,7 @@ import sys
 
 import torch
 
+from mdctl import computer
 from mdctl.errors import NotReady
 
 OutOfMemory = torch.OutOfMemoryError
@@ -65,7 +66,7 @@ def settle(threads: int | None, deterministic: bool) -> int:
     Without a number it is what `OMP_NUM_THREADS` says, else the cores that this process may use.
     """
     if threads is None and "OMP_NUM_THREADS" not in os.environ:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        threads = computer.cores()
     if threads is not None:
         torch.set_num_threads(threads)
     if deterministic:

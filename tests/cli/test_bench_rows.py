@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from stage import Mdctl
 
-from mdctl.cli.bench.fidelity import _design
+from mdctl.cli.bench.fidelity import _design, _jobs
 from mdctl.cli.face import Manners, wear
 from mdctl.cli.lines import Lines
 from mdctl.measure import fidelity
@@ -148,3 +148,31 @@ def test_the_table_of_the_readme_is_that_of_the_rows_beside_the_model(
         columns = ("appearance", "motion", "joint", "leakage")
         cells = (f"{found[key]:.2f} [{', '.join(f'{end:.2f}' for end in found['ci'][key])}]" for key in columns)
         assert f"| {shown} | {' | '.join(cells)} |" in readme
+
+
+def test_helpers_make_the_same(mdctl: Mdctl, tmp_path: Path) -> None:
+    """Two processes that share the work come to the rows that one alone comes to."""
+    line = ["bench", "fidelity", "--motions", "orbiting", "--only", "base", "--only", "full", "--train-seeds", "1"]
+    line += ["--prompts", "1", "--set", "steps=2", "--set", "batch=1"]
+    found = []
+    for jobs in ("1", "2"):
+        assert mdctl(*line, "--jobs", jobs, "-o", str(tmp_path / jobs)).code == 0
+        found.append((tmp_path / jobs / "fidelity.jsonl").read_text())
+    assert found[0] == found[1]
+    assert len(found[0].splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "threads", "free", "jobs"), [("cpu", None, 9e9, 4), ("cpu", None, 4e9, 2), ("cpu", None, 1e9, 1),
+                                          ("cpu", None, None, 2), ("cpu", "1", 9e9, 1), ("cuda", None, 9e9, 1)]
+)  # fmt: skip
+def test_who_shares_the_work(
+    monkeypatch: pytest.MonkeyPatch, kind: str, threads: str | None, free: float | None, jobs: int
+) -> None:
+    """A process for each core that there is memory for; alone on a GPU, and where the user has set the threads."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr("mdctl.computer.cores", lambda: 4)
+    monkeypatch.setattr("mdctl.computer.memory", lambda: (None, int(free) if free else None))
+    assert _jobs(kind) == jobs

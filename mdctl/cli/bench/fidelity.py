@@ -4,13 +4,16 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mdctl import child, computer
 from mdctl.catalog import STARTER
 from mdctl.cli import options
 from mdctl.cli.choose import layers, pairs, resolve
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from mdctl.media.frames import Frames
 
 HOUR_S = 3600.0
+JOB_BYTES = 1_600_000_000
+"""What one process takes on a CPU."""
+
 QUICK = {"motions": ("orbiting", "looping in a figure eight"), "methods": ("base", "coupled", "no-ad", "full"),
          "prompts": 8, "train_seeds": 1}  # fmt: skip
 QUICK_STEPS = 100
@@ -55,11 +61,16 @@ def bench_fidelity(
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of videos and results.")] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share the work.", show_default="one for each core, on a GPU one"),
+    ] = None,
 ) -> int:
     """Does the motion come, and the look of the clips stay away? Measured on `starter`, whose world is known exactly.
 
     Trains every method on clips of one appearance, puts the motion on others, and lets readers tell what came out.
-    Stopped, it goes on where it was; started twice, the two share the work; --rows takes over what was read elsewhere.
+    Stopped, it goes on where it was; started twice, also on two computers with one disk, the two share the work; --rows
+    takes over what was read elsewhere.
 
     \b
     mdctl bench fidelity --quick
@@ -79,7 +90,7 @@ def bench_fidelity(
     if known:
         face().say(f"{len(taken)} of {len(keys)} sets of videos were read before: {known}")
     if not score_only:
-        _make(design, wanted, device)
+        _share(design, wanted, device, jobs)
     if missing := [cell for cell, path in wanted.items() if not path.exists()]:
         raise NotFound(
             f"{len(missing)} of {len(wanted)} sets of videos are not there.",
@@ -161,31 +172,57 @@ def _taken(file: Path, keys: "Mapping[Cell, str]", design: "Design") -> "dict[st
 # --- Making the videos, cell by cell.
 
 
-def _make(design: "Design", paths: "dict[Cell, Path]", device_name: str) -> None:
+def _share(design: "Design", paths: "dict[Cell, Path]", device: str, jobs: int | None) -> None:
+    """Make what is missing, with helpers: two trainings on a core each are done sooner than one after the other on two.
+
+    What helpers leave undone is made here in the end.
+    """
+    from mdctl.motion import device as machine
+
+    missing = {cell: path for cell, path in paths.items() if not path.exists()}
+    jobs = jobs or _jobs(machine.choose(device).type)
+    helpers = min(jobs, len(missing)) - 1
+    threads = max(1, computer.cores() // jobs) if jobs > 1 else None
+    with child.helped(helpers, _make, design, missing, device, threads) if helpers > 0 else nullcontext():
+        _make(design, missing, device, threads)
+
+
+def _jobs(kind: str) -> int:
+    """One for each core of a CPU that there is memory for; one where the user shares the cores out already."""
+    if kind != "cpu" or "OMP_NUM_THREADS" in os.environ:
+        return 1
+    _, free = computer.memory()
+    return max(1, min(computer.cores(), (free or 2 * JOB_BYTES) // JOB_BYTES))
+
+
+def _make(design: "Design", paths: "dict[Cell, Path]", device: str, threads: int | None) -> None:
     from mdctl.measure import fidelity
 
     # What another process is making is left to it; what it has left undone in the end is waited for.
     for wait_s in (0.0, HOUR_S):
         for number, (cell, path) in enumerate(paths.items(), 1):
+            if child.orphaned():
+                return
             if path.exists():
                 continue
             label = f"{number}/{len(paths)} {cell.motion} · {cell.method} · {cell.case} · seed {cell.train_seed}"
             try:
                 with locks.writer(path, "bench", wait_s):
                     if not path.exists():
-                        atomic.write(path, fidelity.pack(list(_videos(design, cell, device_name, label))))
+                        made = _videos(design, cell, device, threads, label)
+                        atomic.write(path, fidelity.pack(list(made)))
             except Busy:
                 if wait_s:
                     raise
 
 
-def _videos(design: "Design", cell: "Cell", device_name: str, label: str) -> "Iterator[Frames]":
+def _videos(design: "Design", cell: "Cell", device: str, threads: int | None, label: str) -> "Iterator[Frames]":
     from mdctl.measure import fidelity
     from mdctl.motion import device as machine
     from mdctl.motion import families
 
-    machine.settle(None, deterministic=False)
-    backbone = families.load(weights.find("starter")[1], machine.choose(device_name), machine.DTYPES["fp32"])
+    machine.settle(threads, deterministic=False)
+    backbone = families.load(weights.find("starter")[1], machine.choose(device), machine.DTYPES["fp32"])
     trained, state = fidelity.METHODS[cell.method].trained, None
     steps = design.train.steps or 0 if trained else 0
     with face().progress(label, steps + design.prompts) as show:

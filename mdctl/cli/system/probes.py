@@ -1,6 +1,5 @@
 """What `doctor` looks at: each probe really does what mdctl will do, and says how it went and what would mend it."""
 
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from mdctl import __version__
+from mdctl import __version__, computer
 from mdctl.catalog import CARDS, STARTER
 from mdctl.cli.view.look import size
 from mdctl.errors import Busy, MdctlError, NotReady
@@ -92,7 +91,7 @@ def device() -> Iterator[Finding]:
     found = trial.place()
     facts: dict[str, Any] = {"device": found.kind, "memory_bytes": found.memory_bytes, "free_bytes": found.free_bytes}
     if found.memory_bytes is None:
-        facts["memory_bytes"], facts["free_bytes"] = _memory()
+        facts["memory_bytes"], facts["free_bytes"] = computer.memory()
     held = [f"{size(facts['memory_bytes'])} of memory"] if facts["memory_bytes"] else []
     held += [f"{size(facts['free_bytes'])} free"] if facts["free_bytes"] else []
     text = " · ".join([found.name, *([", ".join(held)] if held else []), found.precision])
@@ -104,17 +103,6 @@ def device() -> Iterator[Finding]:
     seconds = trial.step(weights.find(STARTER.name)[1], STARTER.frames, STARTER.width, STARTER.height)
     took = {"torch": found.torch, "step_seconds": round(seconds, 2)}
     yield Finding("torch", "ok", f"{found.torch}; one training step of starter took {seconds:.1f} s", facts=took)
-
-
-def _memory() -> tuple[int | None, int | None]:
-    """What the computer has, and what is free of it, as far as the system tells."""
-    total = free = None
-    with suppress(AttributeError, ValueError, OSError):
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError, IndexError):
-        text = Path("/proc/meminfo").read_text("ascii").partition("MemAvailable:")[2]
-        free = int(text.split()[0]) * 1024
-    return total, free
 
 
 # --- Video
