@@ -130,18 +130,18 @@ _LEFT: list["subprocess.Popen[bytes]"] = []
 
 
 @contextlib.contextmanager
-def helped(helpers: int, work: Callable[..., object], *given: object) -> Iterator[None]:
+def helped(helpers: int, work: Callable[..., object], *given: object) -> Iterator[Callable[[], int]]:
     """Let so many other processes do the same work meanwhile, `work(*given)`; what is left of them ends with the block.
 
-    They say nothing, and what becomes of them is seen by what they leave on disk alone. `work` stands in a module, and
-    what it is given can be pickled.
+    They say nothing: it tells how many have broken off, and what the others have done is seen by what they leave on
+    disk. `work` stands in a module, and what it is given can be pickled.
     """
     spawn = multiprocessing.get_context("spawn")  # a fork would not survive the threads of torch
     started = [spawn.Process(target=_silently, args=(work, *given), daemon=True) for _ in range(helpers)]
     for process in started:
         process.start()
     try:
-        yield
+        yield lambda: sum(process.exitcode not in (None, 0) for process in started)
     finally:
         for process in started:
             process.terminate()

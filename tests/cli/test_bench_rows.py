@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -150,16 +152,31 @@ def test_the_table_of_the_readme_is_that_of_the_rows_beside_the_model(
         assert f"| {shown} | {' | '.join(cells)} |" in readme
 
 
-def test_helpers_make_the_same(mdctl: Mdctl, tmp_path: Path) -> None:
-    """Two processes that share the work come to the rows that one alone comes to."""
+def test_helpers_make_the_same(mdctl: Mdctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a helper makes while the first process sits by is what that one makes alone."""
     line = ["bench", "fidelity", "--motions", "orbiting", "--only", "base", "--only", "full", "--train-seeds", "1"]
     line += ["--prompts", "1", "--set", "steps=2", "--set", "batch=1"]
-    found = []
-    for jobs in ("1", "2"):
-        assert mdctl(*line, "--jobs", jobs, "-o", str(tmp_path / jobs)).code == 0
-        found.append((tmp_path / jobs / "fidelity.jsonl").read_text())
+    assert mdctl(*line, "--jobs", "1", "-o", str(tmp_path / "1")).code == 0
+
+    def sits_by(design: fidelity.Design, paths: dict[fidelity.Cell, Path], *_: object) -> None:
+        deadline = time.monotonic() + 120
+        while not all(path.exists() for path in paths.values()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    monkeypatch.setattr("mdctl.cli.bench.fidelity._make", sits_by)
+    said = mdctl(*line, "--jobs", "2", "-o", str(tmp_path / "2"))
+    assert (said.code, "broke off" in said.err) == (0, False), said.err
+    found = [(tmp_path / jobs / "fidelity.jsonl").read_text() for jobs in "12"]
     assert found[0] == found[1]
     assert len(found[0].splitlines()) == 2
+
+
+def test_helpers_that_break_off_are_told(mdctl: Mdctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their part is done here, and the user learns of it."""
+    monkeypatch.setattr("mdctl.child.helped", lambda number, *_: nullcontext(lambda: number))
+    said = mdctl(*LINE[:-1], "1", "--motions", "bouncing", "--jobs", "4", "-o", str(tmp_path))
+    assert said.code == 0
+    assert "1 of 1 helping processes broke off" in said.err
 
 
 @pytest.mark.parametrize(

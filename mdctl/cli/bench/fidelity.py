@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,8 @@ from mdctl import child, computer
 from mdctl.catalog import STARTER
 from mdctl.cli import options
 from mdctl.cli.choose import layers, pairs, resolve
-from mdctl.cli.face import face, same_everywhere
+from mdctl.cli.face import Manners, face, same_everywhere, wear
+from mdctl.cli.lines import Lines
 from mdctl.errors import BadInput, Busy, NotFound, UsageFault, nearest
 from mdctl.settings import SampleSettings, TrainSettings
 from mdctl.text import safe
@@ -183,8 +183,15 @@ def _share(design: "Design", paths: "dict[Cell, Path]", device: str, jobs: int |
     jobs = jobs or _jobs(machine.choose(device).type)
     helpers = min(jobs, len(missing)) - 1
     threads = max(1, computer.cores() // jobs) if jobs > 1 else None
-    with child.helped(helpers, _make, design, missing, device, threads) if helpers > 0 else nullcontext():
+    with child.helped(max(0, helpers), _help, design, missing, device, threads) as broken_off:
         _make(design, missing, device, threads)
+        if number := broken_off():
+            face().warn(f"{number} of {helpers} helping processes broke off; --jobs 1 does without, and says why.")
+
+
+def _help(*given: Any) -> None:
+    wear(Lines(Manners(quiet=True)))
+    _make(*given)
 
 
 def _jobs(kind: str) -> int:
