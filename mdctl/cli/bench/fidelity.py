@@ -33,7 +33,7 @@ JOB_BYTES = 1_600_000_000
 
 QUICK = {"motions": ("orbiting", "looping in a figure eight"), "methods": ("base", "coupled", "no-ad", "full"),
          "prompts": 8, "train_seeds": 1}  # fmt: skip
-QUICK_STEPS = 100
+QUICK_STEPS = 200
 RANK, WEIGHT_DECAY = 32, 1e-4
 """As for several clips of a user's project."""
 
