@@ -10,9 +10,10 @@ def run() -> None:
         from mdctl.cli.system import completion
 
         sys.exit(completion.answer(sys.argv[2:]))
-    # Threads of torch that wait for work must not keep a core busy; it reads this when it is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from mdctl import computer
     from mdctl.cli import streams
+
+    os.environ.update(computer.patience())
 
     streams.steady()
     try:

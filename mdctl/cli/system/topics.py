@@ -31,6 +31,7 @@ OF_OTHERS = {
     "NO_COLOR": "No colours. As --no-color.",
     "VISUAL, EDITOR": "What mdctl config edit opens.",
     "OMP_NUM_THREADS": "CPU threads, where --threads says nothing.",
+    "OMP_WAIT_POLICY": "How threads wait: active, passive. Else by whether others use the cores.",
     "CUDA_VISIBLE_DEVICES": "Which GPUs torch may see.",
 }
 """Variables of others that mdctl or its libraries heed."""
