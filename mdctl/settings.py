@@ -11,7 +11,6 @@ from mdctl.strength import Strength
 OBJECTIVES = ("ad", "ad-mean", "mse")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32", "int8")
 SAMPLERS = ("ddim", "unipc", "dpm++")
-DEVICES = ("auto", "cuda", "mps", "cpu")
 MIN_EDGE, MAX_EDGE, EDGE_STEP = 16, 4096, 8
 """Widths and heights of a video in pixels; the VAEs of all families shrink by 8."""
 
@@ -112,7 +111,9 @@ class TrainSettings:
     seed: int = 0
     precision: str = "auto"
     recompute: bool | None = None
-    """Whether blocks are computed again in backward: less memory, 40 % more work; None does so on a GPU only."""
+    """Whether something is computed again in backward: less memory, up to 40 % more work, the same gradients. With CUDA
+    it is as little as the memory allows, and with true not nothing; elsewhere it is all or nothing, and None takes all
+    on a GPU and nothing on a CPU."""
 
     shared_spatial: bool = False
     """One spatial adapter for all clips instead of one each."""

@@ -26,6 +26,8 @@ class Manners:
     plain: bool = False
     colour: bool = True
     verbose: bool = False
+    """Whether to tell what only somebody who looks closely asks for."""
+
     debug: bool = False
     asks: bool = True
     """Whether prompts are welcome; they appear only on a terminal."""
@@ -52,7 +54,7 @@ FLAGS: dict[str, tuple[str, Any]] = {
     "--yes": ("yes", True),
 }
 
-EPILOG = "Everywhere: --json  -q  --plain  --no-color  --no-input  --no-config  -y  --debug  --home DIR"
+EPILOG = "Everywhere: --json  -q  -v  --plain  --no-color  --no-input  --no-config  -y  --debug  --home DIR"
 
 
 def take_manners(arguments: Sequence[str]) -> tuple[Manners, list[str]]:

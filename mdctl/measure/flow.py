@@ -1,7 +1,9 @@
 """How pixels move between frames, without any weights: dense optical flow (OpenCV's DIS) and points that follow it."""
 
 import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ ALIVE = 0.8
 """Share of the frames through which a point has to be followed."""
 
 Values = NDArray[np.float64]
+Grey = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,13 @@ class Flows:
     """Flow between neighbouring frames, in pixels of the frames, (f - 1, h, w, 2); x before y."""
 
     forward: Values
-    backward: Values
-    """From each second frame back to the first."""
+    back: Callable[[], Values]
+    """Reckons `backward`, which only tracks need, and which takes as long again."""
+
+    @cached_property
+    def backward(self) -> Values:
+        """From each second frame back to the first."""
+        return self.back()
 
 
 def flows(frames: Frames) -> Flows:
@@ -38,13 +46,16 @@ def flows(frames: Frames) -> Flows:
     greys = [
         cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC) for frame in frames
     ]
-    forward = [_flow(first, second, (width, height)) for first, second in itertools.pairwise(greys)]
-    backward = [_flow(second, first, (width, height)) for first, second in itertools.pairwise(greys)]
-    none = np.zeros((0, height, width, 2))
-    return Flows(np.stack(forward) if forward else none, np.stack(backward) if backward else none)
+
+    def along(pairs: Iterable[tuple[Grey, Grey]]) -> Values:
+        found = [_flow(before, after, (width, height)) for before, after in pairs]
+        return np.stack(found) if found else np.zeros((0, height, width, 2))
+
+    pairs = list(itertools.pairwise(greys))
+    return Flows(along(pairs), lambda: along((second, first) for first, second in pairs))
 
 
-def _flow(before: NDArray[np.uint8], after: NDArray[np.uint8], size: tuple[int, int]) -> Values:
+def _flow(before: Grey, after: Grey, size: tuple[int, int]) -> Values:
     engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     found = engine.calc(before, after, None)
     scale = found.shape[1] / size[0], found.shape[0] / size[1]

@@ -50,6 +50,19 @@ class Unit:
     seeds: tuple[int, ...] = (0,)
 
 
+EXAMPLES: dict[str, str | list[str] | list[int]] = {
+    "unit": "golf_side",
+    "references": ["clips/golf_01.mp4"],
+    "caption": "a person is playing golf",
+    "captions": ["a person is playing golf"],
+    "seeds": [0, 1],
+    "id": "monkey",
+    "type": "appearance",
+    "prompt": "a monkey is playing golf",
+}
+"""What may stand in a line, for each key but `eval`; what does stand there has to be of the same kind."""
+
+
 def template(name: str) -> str:
     """A manifest that is shipped to be filled in; `UsageFault` with the names that there are."""
     shipped = files("mdctl.measure").joinpath("manifests")
@@ -107,21 +120,23 @@ def _unit(line: str, path: Path, number: int) -> Unit:
     if not isinstance(wishes, list) or not wishes:
         raise BadInput(f"{where}: 'eval' names no prompts.", fix='"eval": [{"id": "monkey", "prompt": "a monkey …"}]')
     found = tuple(Wish(**({"type": "appearance"} | _known(wish, Wish, f"{where}, eval"))) for wish in wishes)
-    named = tuple(path.parent / str(name) for name in _list(fields, "references", where))
-    references = tuple(clip for one in named for clip in (_clips_in(one) or [one]))
+    named = [path.parent / name for name in fields.get("references", ())]
+    if not named:
+        raise BadInput(f"{where}: 'references' names no clips.", fix='"references": ["clips/golf_01.mp4"]')
     unit = Unit(
-        unit=str(fields.get("unit", "")),
-        references=references,
-        caption=str(fields.get("caption", "")),
+        unit=fields.get("unit", ""),
+        references=tuple(clip for one in named for clip in (_clips_in(one) or [one])),
+        caption=fields.get("caption", ""),
         eval=found,
-        captions=tuple(map(str, fields["captions"])) if fields.get("captions") else None,
-        seeds=tuple(fields.get("seeds") or (0,)),
+        captions=tuple(fields.get("captions", ())) or None,
+        seeds=tuple(fields.get("seeds", ())) or (0,),
     )
     _check(unit, where)
     return unit
 
 
 def _known(record: Any, kind: type, where: str) -> dict[str, Any]:
+    """What a record says, null being nothing; `BadInput` where a key is unknown, missing, or of another kind."""
     if not isinstance(record, dict):
         raise BadInput(f"{where} is no object.", fix="write it as {…}")
     names = [field.name for field in dataclasses.fields(kind)]
@@ -132,14 +147,23 @@ def _known(record: Any, kind: type, where: str) -> dict[str, Any]:
             raise BadInput(f"{where} has the unknown key '{key}'.", fix=fix)
     if missing := [name for name in ("id", "prompt") if kind is Wish and not record.get(name)]:
         raise BadInput(f"{where} lacks '{missing[0]}'.", fix='{"id": "monkey", "prompt": "a monkey playing golf"}')
-    return record
+    said = {key: value for key, value in record.items() if value is not None}
+    for key, value in said.items():
+        if key in EXAMPLES:
+            _require_kind(key, value, where)
+    return said
 
 
-def _list(fields: dict[str, Any], key: str, where: str) -> list[Any]:
-    found = fields.get(key)
-    if not isinstance(found, list) or not found:
-        raise BadInput(f"{where}: '{key}' has to be a list that is not empty.", fix=f'"{key}": ["clips/golf_01.mp4"]')
-    return found
+def _require_kind(key: str, value: Any, where: str) -> None:
+    example = EXAMPLES[key]
+    if isinstance(example, list):
+        kind = type(example[0])
+        right = isinstance(value, list) and all(type(one) is kind for one in value)
+        called = "a list of whole numbers" if kind is int else "a list of texts"
+    else:
+        right, called = isinstance(value, str), "text"
+    if not right:
+        raise BadInput(f"{where}: '{key}' has to be {called}.", fix=f'"{key}": {json.dumps(example)}')
 
 
 def _check(unit: Unit, where: str) -> None:
@@ -153,8 +177,6 @@ def _check(unit: Unit, where: str) -> None:
             f"{where}: {len(unit.captions)} captions for {len(unit.references)} references.",
             fix="one for each, or null",
         )
-    if not all(type(seed) is int for seed in unit.seeds):
-        raise BadInput(f"{where}: 'seeds' has to be a list of whole numbers.", fix='"seeds": [0, 1]')
     for reference in unit.references:
         if not reference.exists():
             raise NotFound(f"{where}: there is no {reference}.", fix="paths are relative to the manifest")

@@ -18,7 +18,7 @@ from mdctl.media import ffmpeg, folders, scenes
 from mdctl.media.ffmpeg import Grey
 from mdctl.media.frames import Frames
 from mdctl.media.probe import probe
-from mdctl.media.scenes import Box, Span, barred, liveliest, motion
+from mdctl.media.scenes import Box, Size, Span, barred, liveliest, motion
 from mdctl.media.source import Source
 from mdctl.media.timing import choose, usual_gap
 from mdctl.media.verdicts import Look as Look  # whoever deals in clips finds it here
@@ -159,18 +159,18 @@ def cut(
     return scenes.taken_out(frames, crop, scale, width, height) if crop else frames
 
 
-def spread(path: Path, num_frames: int, size: tuple[int, int] | None = None) -> tuple[Frames, float]:
+def spread(path: Path, num_frames: int, size: Size | None = None, crop: Box | None = None) -> tuple[Frames, float]:
     """So many frames, evenly over a whole video, and how many of them there are in a second; `size` is width, height.
 
-    A video with fewer frames gives those it has; it may be a folder of pictures. Raises as `cut` does.
+    A video with fewer frames gives those it has; it may be a folder of pictures, never cropped. Raises as `cut` does.
     """
     if path.is_dir():
         return folders.spread(path, num_frames, size)
     source = probed(path)
-    width, height = size or (source.width, source.height)
+    width, height = size or (crop[2:] if crop else (source.width, source.height))
     count = min(num_frames, source.frames) if source.frames else num_frames
     fps = count / source.duration_s if source.duration_s else 1.0
-    frames = cut(path, start_s=0.0, fps=fps, num_frames=count, width=width, height=height, source=source)
+    frames = cut(path, start_s=0.0, fps=fps, num_frames=count, width=width, height=height, source=source, crop=crop)
     return frames, fps
 
 
@@ -267,7 +267,7 @@ class _Stretch:
 
 
 def _read(
-    path: Path, num_frames: int, fps: float, size: tuple[int, int], trim: Span | None, trimmed_s: float
+    path: Path, num_frames: int, fps: float, size: Size, trim: Span | None, trimmed_s: float
 ) -> tuple[Look, _Stretch | None]:
     """What a file is, and the stretch of it that was read, `trimmed_s` of a trim; None for that where nothing was."""
     if min(num_frames, *size) < 1 or fps <= 0:

@@ -11,6 +11,9 @@ from mdctl.media.frames import Frames, resized
 Box = tuple[int, int, int, int]
 """A part of a picture: its left and upper edge, its width and height, in pixels of the upright source."""
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
 Span = tuple[float, float]
 """The seconds between which something lies."""
 

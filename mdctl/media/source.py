@@ -55,10 +55,7 @@ class Source:
     """Whether the distances between frames differ noticeably."""
 
     frames: int = 1
-    """Frames counted in the container; estimated where `counted` is false."""
-
-    counted: bool = True
-    """Whether the container was read to its end."""
+    """Frames counted in the container; estimated where it is too long to be read to its end."""
 
     duration_s: float = 0.0
     """Usable length in seconds, from the container's start to the end of the last readable frame."""
@@ -71,9 +68,6 @@ class Source:
 
     still: bool = False
     """Whether it is one picture rather than a video."""
-
-    has_audio: bool = False
-    """Whether there is sound, which is ignored."""
 
     videos: int = 1
     """Real video streams in the file; the first one is used."""

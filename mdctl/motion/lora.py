@@ -256,9 +256,9 @@ class Adapters:
         """The weights of one adapter, in the order of its layers."""
         return [weight for branch in self._branches[name] for weight in (branch.a, branch.b)]
 
-    def num_layers(self, name: str) -> int:
-        """How many layers this adapter is laid into."""
-        return len(self._branches[name])
+    def silent(self, name: str) -> bool:
+        """Whether an adapter has learned nothing yet: with B zero it changes no layer's answer."""
+        return not any(bool(branch.b.any()) for branch in self._branches[name])
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """A copy of one adapter's weights by the names of its layers, float32 on the CPU."""

@@ -4,6 +4,7 @@ A file holds up, down, up, down, … of every adapted layer, in the order in whi
 several spatial adapters the pairs are interleaved: all clips' pairs of the first layer, then of the second.
 """
 
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,21 +26,26 @@ _STEP = re.compile(r"(\d+)_.*unet\.pt")
 
 
 def find(path: Path) -> dict[str, Path]:
-    """The weight files of a run, of one of its checkpoints, or the file itself, by `temporal` and `spatial`.
+    """The weight files of a run or of any folder in it, or the file itself, by `temporal` and `spatial`.
 
     Of several checkpoints the last is taken. `NotFound` where there is none.
     """
     if path.is_file():
-        return {lora.TEMPORAL if lora.TEMPORAL in path.parts[-3:] else lora.SPATIAL: path}
+        return {_kind(path) or lora.SPATIAL: path}
     found: dict[str, Path] = {}
     for kind in (lora.TEMPORAL, lora.SPATIAL):
-        files = [file for file in path.glob("**/*unet*.pt") if kind in file.relative_to(path).parts[:-1]]
-        if files:
+        if files := [file for file in path.glob("**/*unet*.pt") if _kind(file) == kind]:
             found[kind] = max(files, key=_age)
     if not found:
         why = "no temporal/lora/*_unet.pt and no spatial/lora/*_unet.pt below it."
         raise NotFound(f"'{safe(str(path), 200)}' holds no weights of the official implementation.", why=why)
     return found
+
+
+def _kind(file: Path) -> str | None:
+    """What a weight file is of, by the two folders that it lies in, typed or not; None where they tell nothing."""
+    folders = Path(os.path.normpath(file.absolute())).parts[-3:-1]
+    return next((name for name in reversed(folders) if name in (lora.TEMPORAL, lora.SPATIAL)), None)
 
 
 def _age(file: Path) -> tuple[int, str]:

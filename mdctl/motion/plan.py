@@ -14,13 +14,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mdctl.motion.backbone import Backbone
-from mdctl.motion.lora import SPATIAL, TEMPORAL, Adapters
+from mdctl.motion.lora import TEMPORAL, Adapters, spatial_name
 from mdctl.motion.passes import Drawn, learn
 from mdctl.motion.recompute import LEVELS, Level
 from mdctl.settings import Shape, TrainSettings
 
 SHRINK = 8
 """By which the VAEs of all families make a picture smaller."""
+
+TOKENS = 77
+"""Of a prompt, as many as CLIP's text encoder reads; that of no base model reads more."""
 
 OVERHEAD = 0.8e9
 """What a GPU's context, its libraries' workspaces and gaps between tensors take beside the tensors."""
@@ -116,7 +119,7 @@ def question(backbone: Backbone, shape: Shape) -> Drawn:
     config: Any = backbone.network.config
     size = (1, config.in_channels, shape.frames, shape.height // SHRINK, shape.width // SHRINK)
     noisy, target = (torch.empty(size, device=backbone.device) for _ in range(2))
-    embeds = torch.empty(1, 77, config.cross_attention_dim, device=backbone.device)
+    embeds = torch.empty(1, TOKENS, config.cross_attention_dim, device=backbone.device)
     return Drawn(0, noisy, torch.zeros(1, dtype=torch.long, device=backbone.device), target, embeds, 0, 0, False)
 
 
@@ -126,7 +129,7 @@ def footprint(backbone: Backbone, shape: Shape, settings: TrainSettings, looks: 
     network = backbone.network
     weights = sum(weight.nbytes for weight in (*network.parameters(), *network.buffers()))
     backbone.recompute(level)
-    names = [TEMPORAL, f"{SPATIAL}_000"]
+    names = [TEMPORAL, spatial_name(0)]
     adapters = Adapters(network, backbone.layers, dict.fromkeys(names, settings.rank), settings.dropout)
     adapters.drop_out(0)
     own = [sum(weight.nbytes for weight in adapters.parameters(name)) for name in names]

@@ -60,21 +60,22 @@ class TrainState:
     verdicts: list[dict[str, Verdict]] = field(default_factory=list)
     """What the steps since `settle` came to."""
 
-    def settle(self) -> tuple[str, ...]:
-        """Read what the steps since the last time came to, and count it; gives whose updates were left out.
+    untold: dict[str, None] = field(default_factory=dict)
+    """Adapters whose updates were left out, until a step tells of it."""
 
-        In float16 they are left out until the loss scale has found itself, and that is no breakdown.
+    def settle(self) -> None:
+        """Read what the steps since the last time came to, and count it.
+
+        In float16 updates are left out until the loss scale has found itself, and that is no breakdown.
         """
-        found: dict[str, None] = {}
         searching = self.scale is not None and bool(self.scale.value > 1)
         for verdicts in self.verdicts:
             skipped = [name for name, finite in verdicts.items() if not bool(finite)]
             for name in skipped:
                 self.skipped[name] = self.skipped.get(name, 0) + 1
             self.in_a_row = self.in_a_row + 1 if skipped and not searching else 0
-            found |= dict.fromkeys(skipped)
+            self.untold |= dict.fromkeys(skipped)
         self.verdicts.clear()
-        return tuple(found)
 
     def slow_down(self, rate: float) -> None:
         """Go on with this share of the learning rate."""
@@ -198,16 +199,17 @@ def train(
     state.in_a_row, first = 0, state.number + 1
     unread: dict[str, list[Tensor]] = {}
     known: dict[str, float] = {}
+    looks = _looks_first(state, settings)
     for number in range(first, settings.steps + 1):
-        losses = _learn(backbone, state, samples, settings, number, how)
+        losses = _learn(backbone, state, samples, settings, number, how, alone=number <= looks)
         unread |= losses
         state.number = number
-        skipped: tuple[str, ...] = ()
         if number in (first, settings.steps) or number % how.look_every == 0:
-            skipped = state.settle()
+            state.settle()
             known |= {kind: sum(float(part) for part in parts) for kind, parts in unread.items()}
             unread = {}
         motion, look = (known.get(kind) if kind in losses else None for kind in ("motion", "look"))
+        skipped, state.untold = tuple(state.untold), {}  # a save between two looks may have read some of it
         yield TrainStep(number, settings.steps, motion, look, skipped)
         if state.in_a_row >= PATIENCE:
             raise Diverged(
@@ -217,18 +219,32 @@ def train(
             )
 
 
-def _learn(
-    backbone: Backbone, state: TrainState, samples: Samples, settings: TrainSettings, number: int, how: Effort
-) -> dict[str, list[Tensor]]:
-    """One step (method: all backward passes first, then every optimizer that has a gradient); gives its losses.
+def _looks_first(state: TrainState, settings: TrainSettings) -> int:
+    """Up to which step looks are learned alone: only a look that is given is not learned as motion.
 
-    The first steps may be the look's alone: only a look that is given is not learned as motion.
+    Once motion has been learned there is no way back, also where a run is given more steps, a share of which is more.
     """
+    assert settings.steps is not None
+    if TEMPORAL not in state.adapters.names:
+        return settings.steps
+    return int(settings.spatial_first * settings.steps) if state.adapters.silent(TEMPORAL) else 0
+
+
+def _learn(
+    backbone: Backbone,
+    state: TrainState,
+    samples: Samples,
+    settings: TrainSettings,
+    number: int,
+    how: Effort,
+    *,
+    alone: bool,
+) -> dict[str, list[Tensor]]:
+    """One step (method: all backward passes first, then every optimizer that has a gradient); gives its losses."""
     for optimizer in state.optimizers.values():
         optimizer.zero_grad()  # a step that broke off half-way may have left gradients
     first = (number - 1) * settings.batch + 1
     draws = [draw(backbone, samples, settings, place) for place in range(first, first + settings.batch)]
-    alone = TEMPORAL not in state.adapters.names or number <= settings.spatial_first * (settings.steps or 0)
     scale = state.scale.value if state.scale else None
     with _dropping_out(backbone, state.adapters, noise.draw_seed(settings.seed, "dropout", number)):
         losses = learn(

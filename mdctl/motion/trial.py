@@ -74,8 +74,7 @@ def step(folder: Path, num_frames: int, width: int, height: int) -> float:
     return seconds
 
 
-def save_bytes(folder: Path, num_clips: int) -> tuple[int, int]:
-    """About what a save takes that a training can go on from, and one that only makes videos."""
+def save_bytes(folder: Path, num_clips: int) -> int:
+    """About what a save takes that only makes videos."""
     found = families.anatomy(folder)
-    numbers = found.temporal_parameters + num_clips * found.spatial_parameters
-    return 3 * 4 * numbers, 4 * numbers  # in 32 bits, and two moments for each
+    return 4 * (found.temporal_parameters + num_clips * found.spatial_parameters)  # in 32 bits

@@ -105,6 +105,11 @@ def vacant(folder: Path) -> Iterator[bool]:
         yield not [hold for hold in _beside(folder, "").parent.glob(f"{folder.name}.*.hold") if not _abandoned(hold)]
 
 
+def held(folder: Path) -> bool:
+    """Whether a folder has a writer, by the card beside it; one that cannot be judged is believed."""
+    return not _gone(_beside(folder, "json"))
+
+
 def native(folder: Path) -> bool:
     """Whether the disk of a folder has locks; where not, its user has to judge what a crash elsewhere has left."""
     lock = _Lock(_beside(folder, "probe"))

@@ -42,6 +42,16 @@ Change = dict[str, object]
 """What was done otherwise than asked: `what`, `from`, `to`, `why`; the fields of a `changed` event."""
 
 
+def most_bytes(light: int, steps: int, save_every: int, previews_every: int = 0) -> int:
+    """What the saves of a run take at most, of which one that only makes videos takes `light`.
+
+    Counted are those that can be gone on from, one being written, and those that stay, also for their preview.
+    """
+    often = [math.lcm(MILESTONE_EVERY, save_every), *([previews_every] if previews_every else [])]
+    stay = {step for each in often for step in range(each, steps + 1, each)} | {steps}
+    return (FULL_SAVES + 1) * 3 * light + len(stay) * light  # an optimizer keeps two moments of each weight
+
+
 class Run:
     """One training of a project; made by `create`, or found by its folder."""
 

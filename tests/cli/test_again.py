@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from stage import Mdctl, sidecar
 
+from mdctl.cli.create import videos
+from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 
@@ -49,6 +51,24 @@ def test_check_writes_nothing(mdctl: Mdctl, golf: Project, video: Path) -> None:
     video.write_bytes(video.read_bytes()[:-1] + b"x")
     said = mdctl("gen", "--from", str(video.with_suffix(".json")), "--check")
     assert (said.code, "comes out different" in said.err) == (11, True)
+
+
+def test_two_checks_at_once(mdctl: Mdctl, golf: Project, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one that begins and ends while the first compares takes nothing away from it."""
+    codes: list[int] = []
+    content = videos.content
+
+    def meanwhile(path: Path) -> bytes | list[bytes]:
+        if not codes:
+            codes.append(-1)
+            codes.append(mdctl("gen", "--from", str(video), "--check").code)
+        return content(path)
+
+    monkeypatch.setattr(videos, "content", meanwhile)
+    assert mdctl("gen", "--from", str(video), "--check").code == 0
+    assert codes == [-1, 0]
+    assert golf.videos() == [video]
+    assert list((locations.cache() / "check").iterdir()) == []
 
 
 def test_every_digit_of_a_strength_is_in_its_recipe(mdctl: Mdctl, golf: Project) -> None:

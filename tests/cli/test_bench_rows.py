@@ -73,6 +73,13 @@ def test_a_table_of_what_was_read_elsewhere(mdctl: Mdctl, noted: Path, tmp_path:
     assert not (out / "videos").exists()
 
 
+def test_a_device_that_nobody_knows_is_a_slip(mdctl: Mdctl, tmp_path: Path) -> None:
+    """It is told before anything is begun, with those that there are."""
+    said = mdctl(*LINE, "--device", "gpu", "-o", str(tmp_path / "out"))
+    assert (said.code, "cuda" in said.err) == (2, True), said.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_settings_have_other_rows(mdctl: Mdctl, noted: Path, tmp_path: Path) -> None:
     """Rows of another design are no help: what is missing is told."""
     said = mdctl(*LINE[:-1], "3", "--rows", str(noted), "-o", str(tmp_path / "out"), "--score-only")

@@ -9,6 +9,7 @@ import torch
 from stage import Mdctl
 
 from mdctl.cli.bench import speed
+from mdctl.motion import device as machine
 from mdctl.motion import kernels
 from mdctl.motion.lora import SPATIAL, TEMPORAL
 from mdctl.motion.passes import Drawn
@@ -71,6 +72,19 @@ def test_a_card_too_small_for_some(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch
     said = mdctl("bench", "speed", "--tiny", "--rounds", "2", "--threads", "1")
     assert (said.code, said.out) == (7, "")
     assert "not even for 'low-vram'" in said.err
+
+
+def test_a_cap_ends_with_what_was_tried_under_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes after it has the whole card again, also where memory ran out."""
+
+    def contender(self: measure.Arena, name: str) -> Contender:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    caps: list[float] = []
+    monkeypatch.setattr(measure.Arena, "contender", contender)
+    monkeypatch.setattr(machine, "limit", lambda _, most: caps.append(most))
+    assert measure.trains_within(arena(), 7e9) is None
+    assert caps == [7e9, math.inf]
 
 
 def test_what_is_not_equal_has_no_speed(mdctl: Mdctl, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from stage import Mdctl, Play
 
-from mdctl.cli.system import completion, completion_table, shells
+from mdctl.cli.system import completion, completion_table, shells, topics
 from mdctl.workspace import locations
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="shells of POSIX")
@@ -80,6 +80,7 @@ def test_names(names: Path) -> None:
     assert offers("new", "") == []
     assert offers("gen", "golf", "") == []
     assert completion._trashed() == ["old"]
+    assert set(topics.TOPICS) <= set(offers("help", ""))
 
 
 def test_another_home(names: Path, tmp_path: Path) -> None:

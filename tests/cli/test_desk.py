@@ -11,6 +11,7 @@ from stage import QUICK, SMALL, Mdctl
 
 from mdctl.cli.create import encoding
 from mdctl.cli.keep import sheet
+from mdctl.cli.view import shelves
 from mdctl.cli.view.look import size
 from mdctl.errors import BadInput
 from mdctl.media import clips, ffmpeg
@@ -193,6 +194,16 @@ def test_what_is_cut_is_what_is_seen(mdctl: Mdctl, framed: Path) -> None:
     whole = encoding._frames(project, {key: frozen[key] for key in frozen if key != "crop"}, shape, False)
     assert whole[:, [0, -1]].mean() < 10
     assert encoding._part(frozen) != encoding._part({})
+
+
+def test_a_gallery_shows_no_bars_either(mdctl: Mdctl, framed: Path) -> None:
+    """Also of a clip that is too short to be learned from, of which it shows all."""
+    mdctl("new", "film", str(framed), "--crop-bars", *SMALL)
+    project = Project.open("film")
+    for frames in (4, 40):
+        seen = shelves._cut(project, project.clips[0], Shape(frames, 8, 32, 32))
+        assert len(seen) == min(frames, 16)
+        assert seen[:, [0, -1]].mean() > 30
 
 
 def test_a_run_keeps_its_crop(mdctl: Mdctl, framed: Path, model: Path) -> None:

@@ -16,7 +16,7 @@ from mdctl.cli.system.doctor import nameless
 from mdctl.cli.system.probes import Finding
 from mdctl.errors import NotReady
 from mdctl.media import trial as video
-from mdctl.workspace import atomic, locations, locks, weights
+from mdctl.workspace import atomic, locations, locks, runs, weights
 from mdctl.workspace.project import Project
 
 PARTS = ["mdctl", "device", "torch", "ffmpeg", "codecs", "disk", "data", "models", "cache", "settings", "projects"]
@@ -183,6 +183,13 @@ def test_room_on_the_disk(monkeypatch: pytest.MonkeyPatch, share: float, status:
     monkeypatch.setattr(atomic, "free_bytes", lambda path: int(share * needed))
     finding = found("disk")
     assert (finding.status, "mdctl cache prune --all" in finding.fix) == (status, status != "ok")
+
+
+def test_the_disk_is_measured_by_what_runs_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever lets more saves lie there needs more room."""
+    needed, _ = probes._needed()
+    monkeypatch.setattr(runs, "FULL_SAVES", 2 * runs.FULL_SAVES)
+    assert probes._needed()[0] > needed
 
 
 def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

@@ -103,12 +103,23 @@ def test_the_plan_of_a_card(run: Run, card: dict[str, float], monkeypatch: pytes
     assert chosen(1e9).level == "none"
     assert chosen(1e9, recompute=True).level == "light"
     assert chosen(peaks["middle"]).level == "middle"
+    assert chosen(1e9, recompute=False).level == "none"
+    assert chosen(peaks["middle"], recompute=False).level == "middle"  # a run that began with room goes on without
     assert chosen(1e12, vram="8").level == "none"
     assert card["most"] == 7 * fitting.GIB
     with pytest.raises(NoSpace, match="not enough GPU memory") as caught:
         chosen(peaks["full"] - 1)
     assert caught.value.code == "MD-VRAM"
     assert caught.value.saved == "nothing was loaded."
+
+
+@pytest.mark.parametrize(("kind", "levels"), [("cpu", "none none full"), ("mps", "full none full")])
+def test_without_a_card_it_is_all_or_nothing(run: Run, card: dict[str, float], kind: str, levels: str) -> None:
+    """Open, it is nothing on a CPU and all on another device; what was asked for holds."""
+    device, folder = Card(), weights.find(run.settings["model"]["name"])[1]
+    device.type = kind
+    asked = [TrainSettings(rank=2, steps=6, recompute=recompute) for recompute in (None, False, True)]
+    assert [fitting.fit(run, one, folder, device, "fp32", "auto").level for one in asked] == levels.split()
 
 
 def shape(run: Run) -> Any:

@@ -167,6 +167,25 @@ def test_what_is_spoilt_is_shown_as_far_as_it_goes(mdctl: Mdctl, golf: Project, 
     assert "needs attention" in written(mdctl).raw
 
 
+def test_a_clip_that_is_another_now_is_not_shown(mdctl: Mdctl, golf: Project) -> None:
+    """A page tells what a motion was learned from, and that is not what lies there now."""
+    walk, other = (golf.path_of(clip) for clip in golf.clips)
+    shutil.copy(other, walk)
+    said = mdctl("gallery", "golf")
+    assert "the clip 'walk.mp4' of 'golf' is not shown: the content of " in said.err
+    assert Page(Path(said.lines[0])).raw.count("cannot be shown") == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"), [("temporal", "motion"), ("coupled", "motion"), ("spatial_000", "appearance")]
+)
+def test_what_a_voice_carries(mdctl: Mdctl, golf: Project, file: str, kind: str) -> None:
+    """A motion that was learned together with its look is one too."""
+    voice = {"project": "golf", "file": f"{file}.safetensors", "strength": 1.0, "save": 4}
+    film(golf.outputs, "a.mp4", voices=[voice])
+    assert f"<dt>{kind}</dt>" in written(mdctl, "golf").raw
+
+
 # --- That it is harmless.
 
 

@@ -113,6 +113,19 @@ def test_a_run_is_followed_to_its_end(mdctl: Mdctl, golf: Project, run: Run) -> 
     assert [line.split("\t")[2] for line in said.lines[seen:]] == ["in two halves", "the last"]
 
 
+def test_who_is_waited_for(golf: Project) -> None:
+    """A writer that may live: not one of this computer that is gone, but one of another, which cannot be asked."""
+    assert not locks.held(golf.folder)
+    card = golf.folder.parent / ".locks" / "golf.json"
+    with locks.writer(golf.folder, "train"):
+        assert locks.held(golf.folder)
+        left = json.loads(card.read_bytes())
+    card.write_text(json.dumps({**left, "start": 1}))
+    assert not locks.held(golf.folder)
+    card.write_text(json.dumps({**left, "host": "elsewhere", "start": 1}))
+    assert locks.held(golf.folder)
+
+
 def test_on_a_terminal(play: Play, golf: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """There are columns instead of tabs, and Ctrl-C ends it, whatever goes on."""
     monkeypatch.setenv("TERM", "xterm-256color")

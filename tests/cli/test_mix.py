@@ -257,6 +257,8 @@ def test_following_a_clip(mdctl: Mdctl, golf: Project, run: Run) -> None:
     written = kept.stat().st_mtime_ns
     assert some == _frames(mdctl, *flags, "--follow", "0.5")
     assert kept.stat().st_mtime_ns == written
+    told = [mdctl(*flags, "--follow", "0.5", *FAST[:-1], *loud).err for loud in ((), ("-v",))]
+    assert ["the noise of clip 1 has a standard deviation of " in said for said in told] == [False, True]
     assert len({some, _frames(mdctl, *flags), _frames(mdctl, *flags, "--follow", "0.5", "--clip", "2")}) == 3
     kept.write_bytes(b"damaged")
     assert some == _frames(mdctl, *flags, "--follow", "0.5")

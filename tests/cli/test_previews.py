@@ -68,6 +68,17 @@ def test_what_they_tell(mdctl: Mdctl, fresh: Project) -> None:
     assert "previews: motion learned" in mdctl("show", "golf").out
 
 
+def test_prompts_that_make_one_name(mdctl: Mdctl, fresh: Project) -> None:
+    """Names are ASCII and not endless; prompts that differ in nothing else get previews of their own all the same."""
+    prompts = ("a robot is walking", "A robot is walking", "\u732b\u5b50", "\u9a6c", "!?")
+    said = mdctl("--json", *LINE, *(word for prompt in prompts for word in ("--preview", prompt)))
+    assert said.code == 0, said.err
+    events = [record for record in said.records if record["event"] == "preview"]
+    assert [event["prompt"] for event in events] == [*prompts, *prompts]
+    assert len({event["path"] for event in events}) == 2 * len(prompts)
+    assert all(Path(event["path"]).is_file() for event in events)
+
+
 def test_it_goes_on_with_the_same(mdctl: Mdctl, fresh: Project) -> None:
     """A run that is extended shows what it began with; without a prompt that is the project's example."""
     assert mdctl(*LINE, "--preview", "a robot is walking").code == 0

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from films import moving
 from peft import PeftModel
 from stage import Mdctl, tree
 
+from mdctl.media import ffmpeg
 from mdctl.motion import families
 from mdctl.motion.lora import TEMPORAL, Adapters
 from mdctl.motion.schedule import as_timesteps
@@ -104,6 +106,35 @@ def test_clips_on_demand(mdctl: Mdctl, golf: Project, tmp_path: Path, take: Call
     assert new.fault is None
     said = mdctl("gen", "golf", "a monkey", "--follow", "0.5", *FAST)
     assert said.code == 0, said.err
+
+
+@pytest.mark.parametrize("how", ["gone", "edited"])
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_clip_that_is_not_what_it_was_is_not_passed_on(
+    mdctl: Mdctl, golf: Project, films: Path, tmp_path: Path, linked: bool, how: str
+) -> None:
+    """It is named, as before a training; without the clips the rest is passed on."""
+    mine = tmp_path / "mine.mp4"
+    mine.write_bytes(ffmpeg.encode(moving(64, 2, 0, 16), 8, format="mp4"))
+    assert mdctl("clips", "add", "golf", str(mine), *["--link"] * linked).code == 0
+    project, path = Project.open("golf"), tmp_path / "golf.mdz"
+    clip = project.path_of(project.clips[-1])
+    clip.unlink()
+    if how == "edited":
+        clip.write_bytes((films / "walk.mp4").read_bytes())
+    said = mdctl("export", "golf", "-o", str(path), "--with-clips")
+    assert (said.code, "the clip 'mine.mp4' of 'golf' is" in said.err) == (4 if linked or how == "edited" else 3, True)
+    assert not path.exists()
+    assert mdctl("export", "golf", "-o", str(path)).code == 0
+
+
+def test_a_file_in_the_way_goes_to_the_trash(mdctl: Mdctl, golf: Project, packed: Path) -> None:
+    """With --force; nothing is lost."""
+    packed.write_bytes(b"mine")
+    said = mdctl("export", "golf", "-o", str(packed), "--force")
+    assert said.code == 0, said.err
+    assert packed.read_bytes() != b"mine"
+    assert [path.read_bytes() for path in locations.trash().glob("*_golf.mdz")] == [b"mine"]
 
 
 def test_another_fine_tune_is_told_and_used(mdctl: Mdctl, packed: Path, model: Path, tmp_path: Path) -> None:
@@ -282,6 +313,30 @@ def test_what_does_not_hold_together(
     told = _why(take(packed), before)
     assert "nothing of it was kept" in told
     assert why in told
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_clip_that_is_another_than_it_says(
+    mdctl: Mdctl, golf: Project, packed: Path, take: Callable[..., Any], listed: bool
+) -> None:
+    """Its content is held against the hash that it was learned by, or else against its name (F2)."""
+    assert mdctl("export", "golf", "-o", str(packed), "--with-clips", "--force").code == 0
+    found, name = archive.read(packed), golf.clips[0].file
+    card = found.card if listed else {**found.card, "clip": found.card["clip"][1:]}
+    packed.write_bytes(archive.Archive(card, {**found.files, f"clips/{name}": b"another"}).pack())
+    before = tree(locations.home())
+    assert f"clips/{name} is another clip than it says" in _why(take(packed), before)
+
+
+def test_a_hash_that_goes_on_in_another_way(
+    mdctl: Mdctl, golf: Project, packed: Path, take: Callable[..., Any]
+) -> None:
+    """A clip's name is only the beginning of its hash: all of it has to fit."""
+    assert mdctl("export", "golf", "-o", str(packed), "--with-clips", "--force").code == 0
+    found = archive.read(packed)
+    clips = [{**clip, "sha256": f"{clip['sha256'][:12]:0<64}"} for clip in found.card["clip"]]
+    packed.write_bytes(archive.Archive({**found.card, "clip": clips}, found.files).pack())
+    assert "is another clip than it says" in _why(take(packed), tree(locations.home()))
 
 
 def test_bombs_end_early(golf: Project, packed: Path, take: Callable[..., Any]) -> None:

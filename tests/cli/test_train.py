@@ -183,6 +183,16 @@ def test_auto_is_what_the_run_has(mdctl: Mdctl, fresh: Project) -> None:
         assert said.code == 0, said.err
 
 
+@pytest.mark.parametrize("plan", [(), ("-n",)])
+def test_auto_steps_are_those_of_the_run(mdctl: Mdctl, golf: Project, plan: tuple[str, ...]) -> None:
+    """Steps that are left open extend nothing, whether it trains or only tells what it would do."""
+    (run,) = golf.runs()
+    before = run.steps
+    said = mdctl("train", "golf", "--set", "steps=auto", *plan)
+    assert said.code == 0, said.err
+    assert Project.open("golf").runs()[0].steps == before
+
+
 @pytest.mark.parametrize(
     ("flags", "difference"),
     [

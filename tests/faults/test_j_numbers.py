@@ -149,6 +149,8 @@ def test_a_gradient_that_is_no_number(
     (run,) = fresh.runs()
     assert finite(run)
     assert sum(run.saves()[-1].state["skipped"].values()) > 0
+    told = [record for record in run.events() if record["event"] == "changed"]
+    assert {(record["what"], record["to"]) for record in told} >= {("update of temporal", "left out")}
 
 
 @fault("J2", guard="mdctl.motion.training.PATIENCE", without=10**9)
@@ -229,10 +231,10 @@ def test_a_computer_that_slept(mdctl: Mdctl, fresh: Project, monkeypatch: pytest
     clock = Clock()
     real = training._learn
 
-    def sleepy(*given: Any) -> Any:
+    def sleepy(*given: Any, **more: Any) -> Any:
         if given[4] == 3:
             clock.slept += 3 * 3600
-        return real(*given)
+        return real(*given, **more)
 
     monkeypatch.setattr(learning, "time", clock)
     monkeypatch.setattr(training, "_learn", sleepy)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from films import moving
 
+from mdctl.measure import flow
 from mdctl.measure.flow import flows, tracks
 
 
@@ -15,6 +16,17 @@ def test_a_shift_is_read_to_a_twentieth_of_a_pixel(size: int, dx: int, dy: int) 
     inner = found.forward[:, 12:-12, 12:-12].mean((0, 1, 2))
     assert inner == pytest.approx([dx, dy], abs=0.05)
     assert found.backward[:, 12:-12, 12:-12].mean((0, 1, 2)) == pytest.approx([-dx, -dy], abs=0.05)
+
+
+def test_flow_back_is_reckoned_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and only then: it takes as long again."""
+    pairs: list[int] = []
+    reckon = flow._flow
+    monkeypatch.setattr(flow, "_flow", lambda *given: pairs.append(1) or reckon(*given))
+    found = flows(moving(64, 1, 0, 3))
+    assert len(pairs) == 2
+    assert found.backward is found.backward
+    assert len(pairs) == 4
 
 
 def test_points_follow_what_moves() -> None:

@@ -17,7 +17,7 @@ def paths(vx: float, vy: float, count: int = 30, length: int = 12, seed: int = 0
 def uniform(vx: float, vy: float, steps: int = 7) -> Flows:
     """Everything moves alike."""
     field = np.broadcast_to(np.array([vx, vy]), (steps, 16, 16, 2)).astype(float)
-    return Flows(field, -field)
+    return Flows(field, lambda: -field)
 
 
 def test_the_same_motion_is_one_the_reverse_minus_one_across_zero() -> None:
@@ -72,7 +72,7 @@ def test_directions_are_compared_wherever_things_are() -> None:
     assert direction_similarity(uniform(-2, 0.1), uniform(2, 0.1)) == pytest.approx(0, abs=1e-6)
     first = np.concatenate([uniform(2, 0.1).forward, uniform(0.1, 2).forward])
     late = np.concatenate([first[:1], first[:-1]])
-    assert direction_similarity(Flows(first, -first), Flows(late, -late)) == pytest.approx(1)
+    assert direction_similarity(Flows(first, lambda: -first), Flows(late, lambda: -late)) == pytest.approx(1)
     assert direction_similarity(uniform(0, 0), uniform(2, 0)) is None
 
 

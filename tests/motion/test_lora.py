@@ -86,7 +86,7 @@ def shapes(adapters: Adapters, name: str) -> dict[str, tuple[int, ...]]:
 )
 def test_zeroscope_has_the_papers_numbers(large: Adapters, name: str, layers: int, parameters: int) -> None:
     """At rank 32 the spatial adapter has 9 million parameters in 96 layers, the temporal one 12 million in 170."""
-    assert large.num_layers(name) == layers
+    assert len(large.parameters(name)) == 2 * layers
     assert sum(weight.numel() for weight in large.parameters(name)) == parameters
 
 
@@ -352,7 +352,7 @@ def test_an_adapter_of_another_kind_is_refused(taught: Adapters) -> None:
     """A spatial file does not go where a temporal one belongs; its many misfits are counted."""
     with pytest.raises(Refused) as caught:
         taught.load(TEMPORAL, file_of(taught, "spatial_000", "base"), "there")
-    misfits = 2 * (taught.num_layers(TEMPORAL) + taught.num_layers("spatial_000"))
+    misfits = len(taught.parameters(TEMPORAL)) + len(taught.parameters("spatial_000"))
     assert caught.value.why.endswith(f"and {misfits - 3} more misfits")
 
 

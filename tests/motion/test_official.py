@@ -101,6 +101,37 @@ def test_the_last_checkpoint_is_found(tmp_path: Path) -> None:
         official.find(tmp_path / "none")
 
 
+@pytest.mark.parametrize(
+    ("where", "typed"),
+    [
+        (".", "run/temporal/lora/300_unet.pt"),
+        ("run/temporal/lora", "300_unet.pt"),
+        ("run/spatial", "../temporal/lora/300_unet.pt"),
+        (".", "run/temporal"),
+        ("run/temporal/lora", "."),
+        ("run/temporal/lora", ".."),
+    ],
+)
+def test_a_motion_is_a_motion_however_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, typed: str
+) -> None:
+    """The folders that a file lies in tell what it is of, also where they are not typed."""
+    for kind in (TEMPORAL, SPATIAL):
+        saved(tmp_path / "run", kind, [])
+    monkeypatch.chdir(tmp_path / where)
+    ((kind, path),) = official.find(Path(typed)).items()
+    assert kind == TEMPORAL
+    assert path.samefile(tmp_path / "run" / "temporal" / "lora" / "300_unet.pt")
+
+
+def test_a_file_that_lies_nowhere_is_a_look(tmp_path: Path) -> None:
+    """One that was taken out of its run; a folder above the run that is called so tells nothing."""
+    path = tmp_path / "temporal" / "mine" / "kept" / "300_unet.pt"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert official.find(path) == {SPATIAL: path}
+
+
 class _Evil:
     def __init__(self, canary: Path) -> None:
         self.canary = canary

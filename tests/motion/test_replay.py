@@ -13,8 +13,8 @@ import torch
 from tiny import tiny_samples, tiny_settings
 from torch import Tensor, nn
 
-from mdctl.motion import families
-from mdctl.motion.recompute import LEVELS
+from mdctl.motion import chance, families
+from mdctl.motion.recompute import LEVELS, Level
 from mdctl.motion.replay import Losses, Play, Replayed, suits
 from mdctl.motion.training import Effort, Learns, begin, train
 from mdctl.settings import TrainSettings
@@ -138,8 +138,10 @@ def test_no_memory_for_a_recording(tiny_model: Path) -> None:
     assert (stage.played, replayed.failed) == (0, "CUDA out of memory.")
 
 
-def test_what_is_recorded() -> None:
-    """On a GPU, where nothing is computed again in backward; there layers ask for the state of chance."""
+@pytest.mark.parametrize(("usable", "levels"), [(False, ["none", "light"]), (True, list(LEVELS))])
+def test_what_is_recorded(usable: bool, levels: list[Level], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, all where dropout keeps no mask; else not where layers are computed again, and ask what chance was."""
+    monkeypatch.setattr(chance, "usable", lambda _: usable)
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    assert [level for level in LEVELS if suits(cuda, level)] == ["none", "light"]
+    assert [level for level in LEVELS if suits(cuda, level)] == levels
     assert not any(suits(cpu, level) for level in LEVELS)

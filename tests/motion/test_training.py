@@ -11,13 +11,13 @@ from tiny import tiny_samples, tiny_settings
 from torch import Tensor, nn
 
 from mdctl.errors import Diverged, Refused
-from mdctl.motion import families, noise, passes
+from mdctl.motion import families, noise, passes, training
 from mdctl.motion.backbone import Backbone, Posterior
 from mdctl.motion.dataset import Sample, Samples
 from mdctl.motion.lora import TEMPORAL
 from mdctl.motion.objective import spatial_loss, temporal_loss
 from mdctl.motion.schedule import as_timesteps
-from mdctl.motion.training import PATIENCE, TrainState, begin, train
+from mdctl.motion.training import PATIENCE, Effort, TrainState, begin, train
 from mdctl.settings import TrainSettings
 
 Files = dict[str, bytes]
@@ -124,6 +124,31 @@ def test_looks_may_be_learned_first(backbone: Backbone, share: float, alone: int
             assert ("step", TEMPORAL) in events
             assert step.temporal_loss is not None
         events.clear()
+
+
+@pytest.mark.parametrize(("stopped", "alone"), [(2, 8), (4, 8), (5, 0)])
+def test_motion_that_has_begun_goes_on(backbone: Backbone, stopped: int, alone: int) -> None:
+    """With more steps a quarter is more; who is past the old quarter (four) does not go back to looks."""
+    settings = tiny_settings(steps=16, spatial_first=0.25)
+    samples = tiny_samples(backbone)
+    state = begin(backbone, len(samples), settings)
+    for step in train(backbone, state, samples, settings):
+        if step.number == stopped:
+            break
+    more = [step.temporal_loss is None for step in train(backbone, state, samples, replace(settings, steps=32))]
+    assert more == [number <= alone for number in range(stopped + 1, 33)]
+
+
+def test_a_save_between_two_looks_keeps_what_was_left_out(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads the verdicts for a save does not take them from the next step that tells."""
+    monkeypatch.setattr(training, "apply", lambda optimizer, *_: torch.tensor(False))
+    samples, settings = tiny_samples(backbone), tiny_settings(steps=4)
+    state, told = begin(backbone, len(samples), settings), []
+    for step in train(backbone, state, samples, settings, Effort(joint=False, look_every=4)):
+        told += step.skipped
+        state.record()
+    assert told.count(TEMPORAL) == 3  # the first step, what was saved after the second, and the last look
+    assert state.skipped[TEMPORAL] == 4
 
 
 def test_an_idle_adapter_rests(backbone: Backbone) -> None:

@@ -17,7 +17,6 @@ from mdctl.workspace import atomic
 
 if TYPE_CHECKING:
     from mdctl.measure.campaign import Item
-    from mdctl.measure.manifest import Unit
     from mdctl.measure.score import Seen
 
 Row = dict[str, Any]
@@ -30,7 +29,6 @@ class Court:
     """By what the videos of a campaign are judged."""
 
     folder: Path
-    units: "Sequence[Unit]"
     frames: int
     """Frames that are looked at, of every video the same number."""
 

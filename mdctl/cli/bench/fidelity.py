@@ -60,7 +60,7 @@ def bench_fidelity(
         typer.Option("--rows", metavar="FILE", help="A fidelity.jsonl: what is read there is not made again."),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of videos and results.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    device: options.Device = "auto",
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that share the work.", show_default="one for each core, on a GPU one"),

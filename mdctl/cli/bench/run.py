@@ -216,7 +216,7 @@ def _judge(plan: Plan, judges: Judges, kinds: Sequence[str], frames: int, allow_
     methods = {name: fidelity.METHODS[name].trained for name in plan.methods}
     expected = list(campaign.items(plan.units, methods, plan.train_seeds))
     found = {item: path for item in expected if (path := campaign.find(plan.folder / item.method, item))}
-    court = Court(plan.folder, plan.units, frames, judges, kinds, shape, plan.folder / "base")
+    court = Court(plan.folder, frames, judges, kinds, shape, plan.folder / "base")
     rows = [*court.rows([*_references(plan), *found.items()])]
     systems = table.earlier(plan.folder, plan.units, [campaign.REFERENCE, *fidelity.METHODS])
     extra = [path for name in methods for path in _extras(plan.folder / name, list(found.values()))]

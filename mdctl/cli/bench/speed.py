@@ -206,7 +206,6 @@ def _on_gpu(arena: "Arena") -> dict[str, Any]:
     from mdctl.motion.speed import measure
 
     caps = {card: measure.trains_within(arena, cap * 2**30) for card, cap in CAPS.items()}
-    measure.trains_within(arena, float("inf"))  # no cap any more
     return {
         "rounding": measure.rounding(arena),
         "trains_within": {card: round(peak / 1e9, 2) if peak else None for card, peak in caps.items()},

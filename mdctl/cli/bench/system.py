@@ -38,7 +38,7 @@ def add_system(
         shape = Shape(**about["clips"]) if about.get("clips") else None
         expected = list(campaign.items(units, {name: False}, 1))
         found = {item: path for item in expected if (path := campaign.find(results, item))}
-        court = Court(folder, units, frames, judges, kinds, shape, base)
+        court = Court(folder, frames, judges, kinds, shape, base)
         own = list(court.rows(list(found.items())))
         rows = [*table.earlier(folder, units, [name]), *own]
         missing = [item for item in expected if item not in found]

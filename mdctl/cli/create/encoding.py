@@ -16,6 +16,7 @@ from mdctl.workspace.records import ClipRecord
 from mdctl.workspace.runs import Run
 
 if TYPE_CHECKING:
+    from mdctl.media.clips import Look
     from mdctl.media.frames import Frames
     from mdctl.motion.backbone import Backbone, Latents, Posterior
 
@@ -106,25 +107,27 @@ def _clip(project: Project, frozen: Mapping[str, Any]) -> ClipRecord:
 def _frames(project: Project, frozen: Mapping[str, Any], shape: Shape, mirrored: bool) -> "Frames":
     trim, crop = frozen.get("trim"), frozen.get("crop")
     clip = replace(_clip(project, frozen), trim=tuple(trim) if trim else None, crop=tuple(crop) if crop else None)
-    frames = _cut(project, clip, intact(project, clip), shape)
-    return frames[:, :, ::-1] if mirrored else frames
-
-
-def _cut(project: Project, clip: ClipRecord, path: Path, shape: Shape) -> "Frames":
-    """The window of a clip that a run learns from, or the one frame of a picture."""
-    from mdctl.media import clips as media
-
-    wanted = cutting(shape)
-    if clip.picture:
-        return media.cut(path, start_s=0.0, **wanted)
-    found = media.look(path, trim=clip.trim, **wanted)
-    if found.status == "left_out":
+    found, frames = window(project, clip, shape)
+    if frames is None:
         raise BadInput(
             f"the clip '{clip.name}' of '{project.name}' cannot be used like this.",
             why=", ".join(found.reasons),
             fix=(f"change [clips] in {project.folder / 'project.toml'}", f"mdctl train {project.name} --fresh"),
         )
-    return media.cut(path, start_s=found.start_s, crop=clip.crop, **wanted)
+    return frames[:, :, ::-1] if mirrored else frames
+
+
+def window(project: Project, clip: ClipRecord, shape: Shape) -> "tuple[Look, Frames | None]":
+    """A clip as training sees it, and what is said of it: its window, the one frame of a picture, None if left out."""
+    from mdctl.media import clips as media
+
+    path, wanted = intact(project, clip), cutting(replace(shape, frames=1) if clip.picture else shape)
+    if clip.picture:
+        return media.Look(path, path.name, "ok", ()), media.cut(path, start_s=0.0, **wanted)
+    found = media.look(path, trim=clip.trim, **wanted)
+    if found.status == "left_out":
+        return found, None
+    return found, media.cut(path, start_s=found.start_s, crop=clip.crop, **wanted)
 
 
 def cutting(shape: Shape) -> dict[str, Any]:
@@ -144,7 +147,7 @@ def intact(project: Project, clip: ClipRecord) -> Path:
     if not path.is_file():
         raise NotFound(
             f"the clip '{clip.name}' of '{project.name}' is gone.",
-            why=str(path),
+            why=f"{path} is not there.",
             fix=f"mdctl new {project.name}-2 CLIPS... makes the project again",
         )
     if media.digest(path) != clip.sha256:

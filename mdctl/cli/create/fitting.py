@@ -152,6 +152,7 @@ def _planned(
         measured = paces.known({**about, "level": level}).get("peak_gb", 0) * 1e9
         return max(measured, footprint(folder, shape, settings, about["looks"], precision, level).peak) + plan.OVERHEAD
 
+    # False rules nothing out: it is frozen with every run that began where there was room, and it may go on where not.
     levels: Sequence[Level] = LEVELS[1:] if settings.recompute else LEVELS
     level = plan.fitting(peak, budget, levels)
     if level is None:

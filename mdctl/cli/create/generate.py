@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 
@@ -207,8 +208,8 @@ def _check(wish: Wish, old: recipes.Recipe, device: str, threads: int | None) ->
             why=str(old.video),
             fix=f"mdctl gen --from {quoted(str(old.path))}     makes it again",
         )
-    aside = locations.cache() / "check" / old.video.name
-    target = videos.Target(None, aside, videos.format_of(old.video), force=True)
+    aside = locations.cache() / "check" / uuid4().hex / old.video.name  # two checks at once share nothing
+    target = videos.Target(None, aside, videos.format_of(old.video))
     made = videos.make(
         wish.cast, wish.prompt, wish.settings, wish.seeds[:1], target, device, threads or wish.threads, old
     )

@@ -261,7 +261,11 @@ def _learn(
         face().event(record)
         view.step(record)
         for name in step.skipped:
-            view.remark(f"step {step.number}: the gradient of {name} was not finite and was left out")
+            why = f"step {step.number}: the gradient of {name} was not finite and was left out"
+            face().event(
+                run.note("changed", **{"what": f"update of {name}", "from": "taken", "to": "left out", "why": why})
+            )
+            view.remark(why)
         shown = previews is not None and previews.due(step.number)
         due = shown or step.number % settings.save_every == 0 or now - last_save > SAVE_EVERY_S
         if due or request or step.number == settings.steps:

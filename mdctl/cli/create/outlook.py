@@ -17,7 +17,7 @@ from mdctl.errors import NoSpace
 from mdctl.settings import TrainSettings, from_table
 from mdctl.workspace import atomic, locations, presets
 from mdctl.workspace.project import Project
-from mdctl.workspace.runs import FULL_SAVES, MILESTONE_EVERY, Run
+from mdctl.workspace.runs import Run, most_bytes
 
 Table = Mapping[str, Any]
 
@@ -174,7 +174,8 @@ def _foreseen(draft: Draft, device_name: str, vram: str, every: int) -> Outlook:
     looks = 1 if settings.shared_spatial else len(draft.settings["clip"])
     found = families.anatomy(folder, rank=settings.rank)
     moves = draft.settings["learns"] != "appearance"
-    disk = _disk(settings, 4 * (moves * found.temporal_parameters + looks * found.spatial_parameters), every)
+    light = 4 * (moves * found.temporal_parameters + looks * found.spatial_parameters)
+    disk = most_bytes(light, settings.steps or 0, settings.save_every, every)
     settled: dict[str, Any] = {"rank": found.rank, "threads": threads, "precision": precision}
     seconds = memory = budget = too_small = None
     try:
@@ -187,14 +188,6 @@ def _foreseen(draft: Draft, device_name: str, vram: str, every: int) -> Outlook:
         settled["recompute"] = fit.level != "none"
     settled = {key: value for key, value in settled.items() if key not in draft.settings["train"]}
     return Outlook(settled, seconds, memory, budget, disk, too_small, _too_large(draft, disk))
-
-
-def _disk(settings: TrainSettings, light: int, every: int) -> int:
-    """What the saves of a run take at most: those that can be gone on from, one being written, and what stays."""
-    steps = settings.steps or 0
-    often = [math.lcm(MILESTONE_EVERY, settings.save_every), *([every] if every else [])]
-    stay = {step for each in often for step in range(each, steps + 1, each)} | {steps}
-    return (FULL_SAVES + 1) * 3 * light + len(stay) * light  # an optimizer keeps two moments of each weight
 
 
 def _too_large(draft: Draft, disk: int) -> NoSpace | None:

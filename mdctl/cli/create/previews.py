@@ -47,6 +47,13 @@ class _Scene:
     """What the base model makes of it."""
 
 
+def _label(prompt: str) -> str:
+    """A part of a file name that no other prompt has; one that leaves something out gets a number for it."""
+    label = slug(prompt, 60)
+    same = label.replace("-", " ") == prompt
+    return label if same else f"{label or 'video'}-{videos.identity({'prompt': prompt})[:6]}"
+
+
 @dataclass
 class Previews:
     """What is drawn every so many steps of a training, and how that is judged."""
@@ -118,7 +125,7 @@ class Previews:
 
     def _show(self, scene: _Scene, save: Save, adapters: "Adapters", view: TrainView, request: Request) -> None:
         cast = generate.cast_of(self.project, self._run, save, self._settings)
-        name = f"{save.step:06d}_{slug(scene.prompt, 60) or 'video'}_s{self._seed}.mp4"
+        name = f"{save.step:06d}_{_label(scene.prompt)}_s{self._seed}.mp4"
         target = videos.Target(None, self._run.samples / name, "mp4")
         if target.file and target.file.exists():
             return  # this step was taken before, and then the computer stopped

@@ -131,7 +131,7 @@ def learn(
     with turn(project, "train", wait_s):
         last = _last_run(project, wish, fresh, fork_of)
         run = last or Run.create(project, _begun_with(project, wish, fork_of))
-        if (steps := flags.get("steps") or 0) > run.steps:
+        if (steps := wish.asked.get("steps", 0)) > run.steps:
             if run.finished and not any(save.has_optimizer for save in run.saves()):
                 raise NotFound(
                     f"run {run.id} of '{project.name}' cannot go on: it came without its optimizer.",
@@ -247,5 +247,5 @@ def _foreseen(
 ) -> int:
     last = _last_run(project, wish, fresh, fork_of)
     frozen = dict(last.settings if last else _begun_with(project, wish, fork_of))
-    frozen["train"] = {**frozen["train"], "steps": max(frozen["train"]["steps"], wish.flags.get("steps") or 0)}
+    frozen["train"] = {**frozen["train"], "steps": max(frozen["train"]["steps"], wish.asked.get("steps", 0))}
     return outlook.show(project, last, frozen, wish, device, vram, previews)

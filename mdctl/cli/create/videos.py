@@ -295,7 +295,12 @@ def _followed(cast: Cast, studio: rendering.Studio, settings: SampleSettings) ->
     number = len(run.settings["clip"])
     if settings.clip > number:
         raise BadInput(f"'{run.project}' has {number} clips, and no clip {settings.clip}.", fix=f"--clip {number}")
-    return encoding.inversion(run, settings.clip - 1, studio.backbone, studio.made_with["precision"])
+    found = encoding.inversion(run, settings.clip - 1, studio.backbone, studio.made_with["precision"])
+    if face().manners.verbose:
+        face().say(
+            f"the noise of clip {settings.clip} has a standard deviation of {found.std():.3f}; that drawn has 1."
+        )
+    return found
 
 
 # --- What is kept.

@@ -19,6 +19,11 @@ TEMPORAL, COUPLED = "temporal.safetensors", "coupled.safetensors"
 """The files of a save that make its videos move; others hold looks."""
 
 
+def moves(file: str) -> bool:
+    """Whether a file of a save carries a motion."""
+    return file in (TEMPORAL, COUPLED)
+
+
 @dataclass(frozen=True)
 class Voice:
     """One adapter of a save, and how loudly it speaks."""
@@ -31,7 +36,7 @@ class Voice:
     @property
     def moves(self) -> bool:
         """Whether it carries a motion."""
-        return self.file in (TEMPORAL, COUPLED)
+        return moves(self.file)
 
     @property
     def where(self) -> Path:

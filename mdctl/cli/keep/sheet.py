@@ -1,7 +1,7 @@
 """`clips sheet`: every frame that training sees, as one picture; and how that differs from what a run has seen."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ from mdctl.workspace.records import ClipRecord
 from mdctl.workspace.runs import Run
 
 if TYPE_CHECKING:
+    from mdctl.media.clips import Look
     from mdctl.media.frames import Frames
 
 SHEET = "clips.png"
@@ -62,8 +63,8 @@ def sheet(
     if not rows:
         raise BadInput(
             f"no clip of '{name}' can be used like this.",
-            why="; ".join(f"{safe(one.clip.name, 60)}: {', '.join(one.reasons)}" for one in left_out)[:400],
-            fix=next((one.hint for one in left_out if one.hint), ()),
+            why="; ".join(f"{safe(one.clip.name, 60)}: {', '.join(one.found.reasons)}" for one in left_out)[:400],
+            fix=next((one.found.hint for one in left_out if one.found.hint), ()),
         )
     still = all(clip.picture for clip in project.clips)
     what = "pictures of" if still else f"{shape.frames} frames at {shape.fps:g} fps of"
@@ -73,7 +74,7 @@ def sheet(
         videos.discard(path)
     atomic.write(path, picture)
     for one in left_out:
-        face().warn(f"{one.clip.name} cannot be used like this: {', '.join(one.reasons)}.")
+        face().warn(f"{one.clip.name} cannot be used like this: {', '.join(one.found.reasons)}.")
     _tell_run(project, shape)
     face().picture(lambda: picture)
     face().done(f"{title}, as training sees them.")
@@ -140,14 +141,10 @@ class Shown:
     """One clip as training sees it."""
 
     clip: ClipRecord
+    found: "Look"
+    """Where the frames lie in it, or why it cannot be used."""
     frames: "Frames | None"
     """None where it cannot be used."""
-    window: tuple[float, float] = (0.0, 0.0)
-    """The seconds between which the frames lie."""
-    reasons: tuple[str, ...] = ()
-    """Why it cannot."""
-    hint: str = ""
-    """What would make it usable."""
 
 
 def _rows(shown: Sequence[Shown], caption: str) -> "Iterator[tuple[str, Frames]]":
@@ -161,7 +158,7 @@ def _rows(shown: Sequence[Shown], caption: str) -> "Iterator[tuple[str, Frames]]
             pictures.append((head, one.frames))
             continue
         cropped = ", bars off" if one.clip.crop else ""
-        head += f'   {one.window[0]:.2f}-{one.window[1]:.2f} s{cropped}   "{one.clip.caption or caption}"'
+        head += f'   {one.found.start_s:.2f}-{one.found.end_s:.2f} s{cropped}   "{one.clip.caption or caption}"'
         for first in range(0, len(one.frames), _COLUMNS):
             some = one.frames[first : first + _COLUMNS]
             yield (head if not first else f"frames {first + 1}-{first + len(some)}"), some
@@ -174,24 +171,13 @@ def _rows(shown: Sequence[Shown], caption: str) -> "Iterator[tuple[str, Frames]]
 
 
 def _shown(project: Project, clip: ClipRecord, shape: Shape) -> Shown:
-    """Cut a clip as `encoding` does before it encodes it."""
-    from mdctl.media import clips as media
+    """What training sees of a clip, no larger than it is drawn."""
     from mdctl.media.frames import resized
 
-    path = encoding.intact(project, clip)
-    if clip.picture:
-        shape = replace(shape, frames=1)
-        seen = Shown(clip, media.cut(path, start_s=0.0, **encoding.cutting(shape)))
-    else:
-        found = media.look(path, trim=clip.trim, **encoding.cutting(shape))
-        if found.status == "left_out":
-            return Shown(clip, None, reasons=found.reasons, hint=found.hint)
-        frames = media.cut(path, start_s=found.start_s, crop=clip.crop, **encoding.cutting(shape))
-        seen = Shown(clip, frames, (found.start_s, found.end_s))
-    if _height(shape) >= shape.height or seen.frames is None:
-        return seen
-    width = round(shape.width * _height(shape) / shape.height)
-    return replace(seen, frames=resized(seen.frames, width, _height(shape)))  # many large ones would fill the memory
+    found, frames = encoding.window(project, clip, shape)
+    if frames is not None and _height(shape) < shape.height:  # many large ones would fill the memory
+        frames = resized(frames, round(shape.width * _height(shape) / shape.height), _height(shape))
+    return Shown(clip, found, frames)
 
 
 def shape_of(project: Project, flags: dict[str, Any]) -> Shape:

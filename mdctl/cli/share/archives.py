@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -144,7 +145,7 @@ def _taken_in(path: Path, found: Archive, name: str | None, model: str | None) -
         caption=caption,
         subject=subject,
         model=base["name"],
-        clips=_clip_records(found, clips),
+        clips=_clip_records(path, found, clips),
         files={file: content for file, content in found.files.items() if file.startswith("clips/")},
         settings=settings,
         step=step,
@@ -178,9 +179,13 @@ def _clip(clip: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _clip_records(found: Archive, clips: list[dict[str, Any]]) -> list[ClipRecord]:
-    """Records of the clips that came along; a motion works without any."""
+def _clip_records(path: Path, found: Archive, clips: list[dict[str, Any]]) -> list[ClipRecord]:
+    """Records of the clips that came along, as their hashes tell; a motion works without any."""
     here = {Path(file).stem: Path(file).name for file in found.files if file.startswith("clips/")}
+    hashes = {stem: sha256(found.files[f"clips/{file}"]).hexdigest() for stem, file in here.items()}
+    for said in (*here, *(clip["sha256"] for clip in clips)):
+        if not hashes.get(said[:12], said).startswith(said):
+            raise _odd(path, f"clips/{here[said[:12]]} is another clip than it says")
     return [
         ClipRecord(
             sha256=clip["sha256"],

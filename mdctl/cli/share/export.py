@@ -11,7 +11,7 @@ import typer
 from mdctl import __version__
 from mdctl.catalog import CARDS
 from mdctl.cli import options
-from mdctl.cli.create import voices
+from mdctl.cli.create import encoding, videos, voices
 from mdctl.cli.face import face
 from mdctl.cli.view.look import size
 from mdctl.errors import BadInput, UsageFault
@@ -39,7 +39,7 @@ def export(
     ] = None,
     with_clips: Annotated[bool, typer.Option("--with-clips", help="Pass the clips on too.")] = False,
     checkpoint: Annotated[str | None, typer.Option(help="Which save: last, or its step.", show_default="last")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+    force: options.Force = False,
 ) -> int:
     """Pass on what a project has learned, in one small file.
 
@@ -63,6 +63,8 @@ def export(
     if path.exists() and not force:
         raise UsageFault(f"the file '{safe(str(path), 200)}' exists.", fix="another name with -o, or --force")
     content = packed(project, run, save, with_clips).pack()
+    if path.exists():
+        videos.discard(path)
     atomic.write(path.absolute(), content)
     face().done(f"{path.name}: {size(len(content))}, step {save.step} of '{name}'.", [f"mdctl import {path.name}"])
     face().result([str(path.absolute())], {"project": name, "bytes": len(content)})
@@ -70,7 +72,7 @@ def export(
 
 
 def packed(project: Project, run: Run, save: Save, with_clips: bool) -> Archive:
-    """A project's save as an archive; what is private stays at home."""
+    """A project's save as an archive; what is private stays at home, and a clip that has changed is refused."""
     record, trained = project.record, run.settings
     card = {
         "name": project.name,
@@ -90,7 +92,7 @@ def packed(project: Project, run: Run, save: Save, with_clips: bool) -> Archive:
     files = {f"adapters/{file}": save.read(file) for file in _adapters(save)}
     if with_clips:
         for clip in project.clips:
-            files[f"clips/{clip.file}"] = project.path_of(clip).read_bytes()
+            files[f"clips/{clip.file}"] = encoding.intact(project, clip).read_bytes()
     return Archive(card, files, _readme(card))
 
 

@@ -17,8 +17,8 @@ CODES = {
     "all out.",
     "MD-CONVERT": "The file is no weight file of the official implementation, or the process that reads such "
     "files apart could not make sense of it.",
-    "MD-DAMAGED": "A file of a base model is not what the hub stated when it was pulled. mdctl models pull brings "
-    "it again.",
+    "MD-DAMAGED": "A file of a project or of a base model is missing, or is not what was written or pulled. What mends "
+    "it stands beside it; mdctl models pull brings a base model again.",
     "MD-DEMO": "The readers do not see in the demo's videos what they should show. Report it with the contact sheet.",
     "MD-DIVERGED": "Training broke down: gradients were not finite several times in a row. Train again with a "
     "lower rate (--lr 1e-4 --fresh) or in --precision fp32.",

@@ -19,6 +19,7 @@ import typer
 from mdctl.catalog import CARDS
 from mdctl.cli import app, groups
 from mdctl.cli.face import FLAGS
+from mdctl.cli.system import topics
 from mdctl.settings import OBJECTIVES, PRECISIONS, ClipSettings, SampleSettings, TrainSettings
 from mdctl.workspace import locations
 
@@ -57,9 +58,6 @@ OF_THEIR_OWN = {
 }
 """Places where something else is typed than their name says: names that are new, or in the trash."""
 
-TOPICS = ("exit-codes", "env", "vram")
-"""What `help` explains besides commands."""
-
 
 def table() -> dict[str, Any]:
     """Commands with their arguments and options, settings with their values, and what is shipped by name."""
@@ -73,7 +71,7 @@ def table() -> dict[str, Any]:
             {"names": [name], "takes": takes, "many": False, "about": about} for name, takes, about in everywhere
         ],
         "settings": _settings(),
-        "topics": list(TOPICS),
+        "topics": list(topics.TOPICS),
         "models": sorted(CARDS),
         "templates": sorted(path.stem for path in locations.presets().glob("*.toml")),
     }

@@ -12,18 +12,17 @@ from mdctl import __version__, computer
 from mdctl.catalog import CARDS, STARTER
 from mdctl.cli.view.look import size
 from mdctl.errors import Busy, MdctlError, NotReady
+from mdctl.settings import TrainSettings
 from mdctl.text import safe
 from mdctl.workspace import atomic, cache, config, locations, locks, presets, weights
 from mdctl.workspace.project import Project
 from mdctl.workspace.pulled import Pulled, header_fault
+from mdctl.workspace.runs import most_bytes
 
 Status = Literal["ok", "warning", "problem"]
 
 STEPS, CLIPS = 500, 4
 """Of the training that the disk is measured for."""
-
-FULL_SAVES, MILESTONE_EVERY = 3, 50
-"""Saves with optimizer that may lie there at once, and how often one without stays."""
 
 LITTLE_BYTES = 10**9
 """Less free disk than this is worth a warning, whatever the base model."""
@@ -158,8 +157,8 @@ def _needed() -> tuple[int, str]:
     sizes = []
     for card in CARDS.values():
         with suppress(MdctlError):
-            full, light = trial.save_bytes(weights.find(card.name)[1], CLIPS)
-            sizes.append((FULL_SAVES * full + STEPS // MILESTONE_EVERY * light, card.name))
+            light = trial.save_bytes(weights.find(card.name)[1], CLIPS)
+            sizes.append((most_bytes(light, STEPS, TrainSettings().save_every), card.name))
     return max(sizes)
 
 

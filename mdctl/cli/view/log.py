@@ -1,7 +1,6 @@
 """`log`: what happened in a run, from its own records; on demand while it happens."""
 
 import json
-import platform
 import sys
 import textwrap
 import time
@@ -17,7 +16,7 @@ from mdctl.cli.face import EPILOG, columns, draws, face, put
 from mdctl.cli.lines import judged, train_line
 from mdctl.errors import NotFound
 from mdctl.text import safe
-from mdctl.workspace import processes
+from mdctl.workspace import locks
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 
@@ -52,7 +51,7 @@ def log(
     project = Project.find(name)
     chosen = _chosen(project, run)
     tell = _teller(chosen)
-    for record in _records(chosen.log, (lambda: _at_work(project)) if follow else None):
+    for record in _records(chosen.log, (lambda: locks.held(project.folder)) if follow else None):
         tell(record)
     if follow:
         face().say(f"'{name}' is {project.status}; nobody is training it.")
@@ -109,17 +108,6 @@ def _record(line: bytes) -> Record | None:
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("event"), str) else None
-
-
-def _at_work(project: Project) -> bool:
-    """Whether a process holds the project; it left its card beside the lock."""
-    try:
-        card = json.loads((project.folder.parent / ".locks" / f"{project.name}.json").read_bytes())
-        if card["host"] != platform.node():
-            return True  # it cannot be asked whether it lives
-        return processes.alive(int(card["pid"]), int(card["start"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 # --- Telling.

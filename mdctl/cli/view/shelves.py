@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from mdctl.cli.create import encoding
+from mdctl.cli.create.voices import moves
 from mdctl.cli.face import face
 from mdctl.errors import MdctlError, NotFound
 from mdctl.settings import Shape, from_table
@@ -97,7 +98,7 @@ class Film:
         return tuple(
             Voice(
                 plain(voice.get("project")),
-                "motion" if plain(voice.get("file")).startswith("temporal") else "appearance",
+                "motion" if moves(plain(voice.get("file"))) else "appearance",
                 plain(voice.get("strength")),
                 plain(voice.get("save")),
             )
@@ -280,7 +281,7 @@ def _small(project: Project, clip: ClipRecord) -> bytes:
     cached = locations.cache() / "references" / f"{about}.{'png' if clip.picture else 'mp4'}"
     with suppress(OSError):
         return cached.read_bytes()
-    content = _encoded(_cut(project.path_of(clip), clip, shape), shape, clip.picture)
+    content = _encoded(_cut(project, clip, shape), shape, clip.picture)
     atomic.write(cached, content)
     return content
 
@@ -291,17 +292,14 @@ def _encoded(frames: "Frames", shape: Shape, picture: bool) -> bytes:
     return preview.png(frames[0]) if picture else ffmpeg.encode(frames, shape.fps, format="mp4")
 
 
-def _cut(path: Path, clip: ClipRecord, shape: Shape) -> "Frames":
-    """The window that a training learns from, or the one frame of a picture."""
+def _cut(project: Project, clip: ClipRecord, shape: Shape) -> "Frames":
+    """What training sees of a clip; of one that it would leave out, frames from all of it."""
     from mdctl.media import clips as media
 
-    wanted = encoding.cutting(shape)
-    if clip.picture:
-        return media.cut(path, start_s=0.0, **{**wanted, "num_frames": 1})
-    found = media.look(path, trim=clip.trim, **wanted)
-    if found.status == "left_out":
-        return media.spread(path, shape.frames, (shape.width, shape.height))[0]
-    return media.cut(path, start_s=found.start_s, crop=clip.crop, **wanted)
+    found, frames = encoding.window(project, clip, shape)
+    if frames is not None:
+        return frames
+    return media.spread(found.path, shape.frames, (shape.width, shape.height), clip.crop)[0]
 
 
 def _shape(project: Project, clip: ClipRecord) -> Shape:

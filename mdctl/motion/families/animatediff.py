@@ -15,19 +15,12 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from torch import Tensor, nn
 
 from mdctl.errors import BadInput
-from mdctl.motion.backbone import Layers
-from mdctl.motion.families.latent import GIVEN, LatentVideo
+from mdctl.motion.families.latent import GIVEN, LatentVideo, layers_with
 from mdctl.motion.schedule import Schedule
 
 ADAPTER = "motion_adapter"
 
-LAYERS = Layers(
-    spatial=r".*\.attentions\.\d+\.transformer_blocks\.\d+\.(attn1\.(to_q|to_k|to_v|to_out\.0)|ff\.net\.(0\.proj|2))",
-    temporal=(
-        r".*\.motion_modules\.\d+\.transformer_blocks\.\d+\."
-        r"((attn1|attn2)\.(to_q|to_k|to_v|to_out\.0)|ff\.net\.(0\.proj|2))"
-    ),
-)
+LAYERS = layers_with(r".*\.motion_modules\.\d+")
 
 
 class AnimateDiff(LatentVideo):

@@ -27,6 +27,18 @@ GIVEN: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
 """How weights are opened: only safetensors, only from this computer."""
 
 
+def layers_with(temporal: str) -> Layers:
+    """The layers of a U-Net that are adapted: an image model's, and those of transformers named `temporal` in time.
+
+    Spatial blocks' `attn2` looks at the text and is never adapted; temporal blocks' is a second self-attention.
+    """
+    projections, forward = r"\.(to_q|to_k|to_v|to_out\.0)", r"ff\.net\.(0\.proj|2)"
+    return Layers(
+        spatial=rf".*\.attentions\.\d+\.transformer_blocks\.\d+\.(attn1{projections}|{forward})",
+        temporal=rf"{temporal}\.transformer_blocks\.\d+\.((attn1|attn2){projections}|{forward})",
+    )
+
+
 class LatentVideo(ABC):
     """A base model in the diffusers folder layout, frozen; a family says what its network is."""
 

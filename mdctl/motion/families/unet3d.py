@@ -11,17 +11,9 @@ from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import nn
 
-from mdctl.motion.backbone import Layers
-from mdctl.motion.families.latent import GIVEN, LatentVideo
+from mdctl.motion.families.latent import GIVEN, LatentVideo, layers_with
 
-LAYERS = Layers(
-    spatial=r".*\.attentions\.\d+\.transformer_blocks\.\d+\.(attn1\.(to_q|to_k|to_v|to_out\.0)|ff\.net\.(0\.proj|2))",
-    temporal=(
-        r"(transformer_in|.*\.temp_attentions\.\d+)\.transformer_blocks\.\d+\."
-        r"((attn1|attn2)\.(to_q|to_k|to_v|to_out\.0)|ff\.net\.(0\.proj|2))"
-    ),
-)
-"""Spatial blocks' `attn2` looks at the text and is never adapted; temporal blocks' is a second self-attention."""
+LAYERS = layers_with(r"(transformer_in|.*\.temp_attentions\.\d+)")
 
 
 class UNet3D(LatentVideo):

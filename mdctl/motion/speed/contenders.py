@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mdctl.motion.families.unet3d import LAYERS
-from mdctl.motion.lora import SPATIAL, TEMPORAL, Adapters, hosts
+from mdctl.motion.lora import SPATIAL, TEMPORAL, Adapters, hosts, spatial_name
 from mdctl.motion.noise import generator
 from mdctl.motion.objective import debias
 from mdctl.motion.passes import Drawn, learn
@@ -54,7 +54,7 @@ class Ours:
         self.backbone = models.backbone(network)
         self.backbone.recompute(level)
         self.how = replace(effort(self.backbone.device, level, graph=joint and graph), joint=joint)
-        names = [TEMPORAL, *(f"{SPATIAL}_{clip:03d}" for clip in range(clips))]
+        names = [TEMPORAL, *map(spatial_name, range(clips))]
         self.adapters = Adapters(network, self.backbone.layers, dict.fromkeys(names, rank), dropout)
         self.adapters.draw(0)
         for name in names:  # B starts at zero, and zeros are computed faster
@@ -76,7 +76,7 @@ class Ours:
     def step(self, drawn: Drawn) -> None:
         """One step as `training` takes it."""
         self.learn(drawn)
-        for name in (TEMPORAL, f"{SPATIAL}_{drawn.clip:03d}"):
+        for name in (TEMPORAL, spatial_name(drawn.clip)):
             apply(self.optimizers[name], 1.0)
 
     def speak(self, merged: bool, noisy: Tensor, timesteps: Tensor, embeds: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class Ours:
 
     def gradients(self) -> dict[str, Tensor]:
         """Of the motion, and of the first clip's look."""
-        names = {TEMPORAL: TEMPORAL, SPATIAL: f"{SPATIAL}_000"}
+        names = {TEMPORAL: TEMPORAL, SPATIAL: spatial_name(0)}
         return {kind: _flat(self.adapters.parameters(name)) for kind, name in names.items()}
 
 

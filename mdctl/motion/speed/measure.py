@@ -1,6 +1,7 @@
 """Speed and memory, measured: ceilings of the device, the parity gate, rounds in turn, and peaks."""
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from mdctl.motion import device as machine
 from mdctl.motion.lora import SPATIAL, TEMPORAL
 from mdctl.motion.passes import Drawn
 from mdctl.motion.plan import Attention, Meter
@@ -239,20 +241,20 @@ def activations(arena: Arena, name: str) -> int:
 
 def trains_within(arena: Arena, cap: float) -> float | None:
     """The peak in bytes of two steps of the smallest preset under a cap, None where they run out of memory."""
-    from mdctl.motion import device as machine
-
     machine.limit(arena.device, cap)
-    with suppress(torch.OutOfMemoryError):
+    try:
         contender: Any = arena.contender("low-vram")
         contender.backbone.network.to("cpu")  # weights were drawn in float32, which leaves the memory in pieces
-        gc.collect()
-        torch.cuda.empty_cache()
+        _clear(arena.device)
         contender.backbone.network.to(arena.device)
         torch.cuda.reset_peak_memory_stats(arena.device)
         for drawn in arena.draws(2):
             contender.step(drawn)
         return float(torch.cuda.max_memory_allocated(arena.device))
-    return None
+    except torch.OutOfMemoryError:
+        return None
+    finally:
+        machine.limit(arena.device, math.inf)
 
 
 # --- Videos.

@@ -10,6 +10,7 @@ from mdctl.motion.backbone import Backbone
 from mdctl.motion.families.unet3d import UNet3D
 from mdctl.motion.noise import generator
 from mdctl.motion.passes import Drawn
+from mdctl.motion.plan import SHRINK, TOKENS
 from mdctl.motion.schedule import Schedule
 from mdctl.settings import Shape
 
@@ -23,7 +24,6 @@ TINY: dict[str, Any] = {
 """The U-Net of ZeroScope with narrow widths, for computers without a GPU."""
 
 SIZES = {"tiny": (Shape(8, 8, 64, 64),), "full": (Shape(16, 8, 384, 384), Shape(24, 8, 576, 320))}
-TOKENS = 77
 
 
 def network(tiny: bool, device: torch.device, dtype: torch.dtype) -> nn.Module:
@@ -47,7 +47,7 @@ def backbone(of: nn.Module) -> Backbone:
 def draws(of: Backbone, shape: Shape, count: int, clips: int = 1, dtype: torch.dtype = torch.float32) -> list[Drawn]:
     """The same noise, timesteps and frames for whoever is measured; none is masked."""
     config: Any = of.network.config
-    size = (1, config.in_channels, shape.frames, shape.height // 8, shape.width // 8)
+    size = (1, config.in_channels, shape.frames, shape.height // SHRINK, shape.width // SHRINK)
 
     def random(stream: str, number: int, *form: int) -> torch.Tensor:
         return torch.randn(form, generator=generator(0, stream, number)).to(of.device, dtype)

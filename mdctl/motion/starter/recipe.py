@@ -3,8 +3,8 @@
 The stages follow one another: `vae`; `bank`, clips that are encoded once; `frames` (appearance, the temporal layers
 left out); `clips` (motions and their words); `moves` (paths and cameras of any kind); `export`. What is shown in them
 stands in `lessons.py`. Each stage is resumable: the same line goes on. For two processes that average their gradients,
-put `torchrun --nproc_per_node 2 -m` before the module. A run that was stopped equals one that was not, and the number
-of processes changes rounding only.
+put `torchrun --nproc_per_node 2 -m` before the module. A run that was stopped equals one that was not. The number of
+processes changes rounding only, except in `vae`, where each process draws the noise on its latents for itself.
 """
 
 import argparse
@@ -21,7 +21,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from diffusers.models.attention_processor import AttnProcessor
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mdctl.media import ffmpeg, motions, plot, preview, world
@@ -36,6 +37,9 @@ STEPS = {"vae": 2000, "frames": 2400, "clips": 3000, "moves": 2000}
 BEFORE = {"clips": "frames", "moves": "clips"}
 """The stage whose weights another one begins with."""
 
+STATE = "state.safetensors"
+"""The file of a stage that holds all that it goes on from."""
+
 STILLS = 4
 """Single frames that stand in for one clip, in the steps on clips that show frames only."""
 
@@ -47,28 +51,32 @@ Loss = Callable[[int, range], Tensor]
 
 
 class Store:
-    """A folder that holds one stage: weights, averaged weights, optimizer state, the step and the log."""
+    """A folder that holds one stage: weights, averaged weights, optimizer state and the step in a file, and the log."""
 
     def __init__(self, work: Path, stage: str) -> None:
         self.folder = work / stage
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.state = self.folder / STATE
 
     def save(self, step: int, groups: dict[str, dict[str, Tensor]]) -> None:
         """Keep all groups of tensors and the step; the old state is there until the new one is whole."""
-        for name, tensors in groups.items():
-            save_file({k: v.contiguous() for k, v in tensors.items()}, self.folder / f"{name}.tmp")
-        for name in groups:
-            (self.folder / f"{name}.tmp").replace(self.folder / f"{name}.safetensors")
-        (self.folder / "step.json").write_text(json.dumps({"step": step}))
+        named = {f"{name}/{key}": x.contiguous() for name, tensors in groups.items() for key, x in tensors.items()}
+        draft = self.state.with_suffix(".tmp")
+        save_file(named, draft, {"step": str(step)})
+        draft.replace(self.state)
 
     def step(self) -> int:
         """The step that was saved last, 0 when there is none."""
-        path = self.folder / "step.json"
-        return int(json.loads(path.read_text())["step"]) if path.exists() else 0
+        if not self.state.exists():
+            return 0
+        with safe_open(self.state, "pt") as file:
+            return int(file.metadata()["step"])
 
     def load(self, name: str) -> dict[str, Tensor]:
         """The tensors of one group."""
-        return load_file(self.folder / f"{name}.safetensors")
+        with safe_open(self.state, "pt") as file:
+            keys = [key for key in file.keys() if key.startswith(f"{name}/")]  # noqa: SIM118 - it is no dict
+            return {key.removeprefix(f"{name}/"): file.get_tensor(key) for key in keys}
 
     def log(self, **record: float) -> None:
         """Append one record to the stage's log."""
@@ -197,7 +205,7 @@ def fill_bank(work: Path, name: str, size: int) -> None:
     """Render and encode `size` clips, this process's share of them."""
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     store = Store(work, f"{name}-{rank}of{processes}")
-    if (store.folder / "step.json").exists():
+    if store.state.exists():
         return
     vae = trained_vae(work).eval()
     means, stds = [], []
@@ -218,7 +226,7 @@ def load_bank(work: Path, name: str) -> Bank:
 
 
 def _encoded(work: Path, name: str, moment: str) -> Tensor:
-    return torch.cat([load_file(shard / "clips.safetensors")[moment] for shard in sorted(work.glob(f"{name}-*"))])
+    return torch.cat([Store(work, shard.name).load("clips")[moment] for shard in sorted(work.glob(f"{name}-*"))])
 
 
 def scaling_factor(work: Path) -> float:
@@ -305,7 +313,7 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
 def export(work: Path, folder: Path) -> None:
     """Write the trained parts as a model folder in float16 safetensors, with the log and its curves."""
     vae, model = trained_vae(work), Denoiser()
-    stage = next(stage for stage in ("moves", "clips", "frames") if (work / stage / "step.json").exists())
+    stage = next(stage for stage in ("moves", "clips", "frames") if (work / stage / STATE).exists())
     model.load_state_dict(Store(work, stage).load("averaged"))
     vae.register_to_config(scaling_factor=scaling_factor(work))
     model.unet.half().save_pretrained(folder / "unet")

@@ -1,6 +1,7 @@
 """How `starter` is made."""
 
 import json
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -80,6 +81,27 @@ def test_a_stage_that_was_stopped_equals_one_that_was_not(tmp_path, stops):
     whole = _trained(tmp_path / "whole", [20])
     again = _trained(tmp_path / "again", stops)
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_save_that_breaks_off_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """All groups and the step are of one save, whichever of its files could not take its name."""
+    store, moves, stock = recipe.Store(tmp_path, "toy"), iter(range(1, 10)), Path.replace
+    names = ("weights", "averaged", "moments")
+
+    def replace(self: Path, target: Path) -> Path:
+        if next(moves) == steps:
+            raise KeyboardInterrupt
+        return stock(self, target)
+
+    assert store.step() == 0
+    store.save(1, {name: {"x": torch.tensor(1)} for name in names})
+    monkeypatch.setattr(Path, "replace", replace)
+    with suppress(KeyboardInterrupt):
+        store.save(2, {name: {"x": torch.tensor(2)} for name in names})
+    assert {int(store.load(name)["x"]) for name in names} == {store.step()}
 
 
 def test_held_out_pairs_never_enter_the_bank():
