@@ -226,7 +226,16 @@ def load_bank(work: Path, name: str) -> Bank:
 
 
 def _encoded(work: Path, name: str, moment: str) -> Tensor:
-    return torch.cat([Store(work, shard.name).load("clips")[moment] for shard in sorted(work.glob(f"{name}-*"))])
+    return torch.cat([Store(work, part).load("clips")[moment] for part in _parts(work, name)])
+
+
+def _parts(work: Path, name: str) -> list[str]:
+    """The stages that hold a bank, in its order; of several that numbers of processes have filled, one that is whole."""
+    for processes in sorted({int(found.name.rpartition("of")[2]) for found in work.glob(f"{name}-*of*")}):
+        parts = [f"{name}-{rank}of{processes}" for rank in range(processes)]
+        if all((work / part / STATE).exists() for part in parts):
+            return parts
+    raise FileNotFoundError(f"no whole {name} in {work}: the same number of processes has to fill all of it")
 
 
 def scaling_factor(work: Path) -> float:

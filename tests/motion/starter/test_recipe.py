@@ -201,6 +201,17 @@ def test_an_exported_model_is_whole_and_tells_how_it_was_made(tmp_path, monkeypa
     assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_bank_is_read_in_its_order_and_from_one_filling(tmp_path: Path) -> None:
+    """By number and not by name, from eleven processes on; another filling that is whole or not does not mix in."""
+    for processes, whole in ((11, 11), (12, 3)):
+        for rank in range(whole):
+            part = {"mean": torch.full((1,), float(rank + 100 * (processes == 12)))}
+            recipe.Store(tmp_path, f"bank-{rank}of{processes}").save(0, {"clips": part})
+    assert recipe._encoded(tmp_path, "bank", "mean").tolist() == list(range(11))
+    with pytest.raises(FileNotFoundError, match="no whole moves-bank"):
+        recipe._encoded(tmp_path, "moves-bank", "mean")
+
+
 def test_the_samples_are_what_the_recipe_draws(tmp_path: Path) -> None:
     """By name, and the pictures by every pixel; bytes of videos differ between builds of ffmpeg."""
     recipe.draw_samples(tmp_path)
