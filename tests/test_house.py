@@ -57,7 +57,7 @@ ONLY_IN = {
 }
 """Where a dependency's wall stands."""
 
-PROGRAMS = {"motion/starter/recipe.py", "measure/held_out.py"}
+PROGRAMS = {"motion/starter/recipe.py", "motion/starter/store.py", "measure/held_out.py"}
 """Programs of their own: they make and measure `starter`, and no command imports them."""
 
 WRITERS = {

@@ -21,8 +21,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from diffusers.models.attention_processor import AttnProcessor
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mdctl.media import ffmpeg, motions, plot, preview, world
@@ -31,14 +29,12 @@ from mdctl.motion.families.unet3d import UNet3D
 from mdctl.motion.schedule import Schedule
 from mdctl.motion.starter import lessons, parts
 from mdctl.motion.starter.muon import Muon
+from mdctl.motion.starter.store import STATE, Store
 
 STAGES = ("vae", "bank", "frames", "clips", "moves", "export")
 STEPS = {"vae": 2000, "frames": 2400, "clips": 3000, "moves": 2000}
 BEFORE = {"clips": "frames", "moves": "clips"}
 """The stage whose weights another one begins with."""
-
-STATE = "state.safetensors"
-"""The file of a stage that holds all that it goes on from."""
 
 STILLS = 4
 """Single frames that stand in for one clip, in the steps on clips that show frames only."""
@@ -48,40 +44,6 @@ Loss = Callable[[int, range], Tensor]
 
 
 # --- One loop for all stages.
-
-
-class Store:
-    """A folder that holds one stage: weights, averaged weights, optimizer state and the step in a file, and the log."""
-
-    def __init__(self, work: Path, stage: str) -> None:
-        self.folder = work / stage
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.state = self.folder / STATE
-
-    def save(self, step: int, groups: dict[str, dict[str, Tensor]]) -> None:
-        """Keep all groups of tensors and the step; the old state is there until the new one is whole."""
-        named = {f"{name}/{key}": x.contiguous() for name, tensors in groups.items() for key, x in tensors.items()}
-        draft = self.state.with_suffix(".tmp")
-        save_file(named, draft, {"step": str(step)})
-        draft.replace(self.state)
-
-    def step(self) -> int:
-        """The step that was saved last, 0 when there is none."""
-        if not self.state.exists():
-            return 0
-        with safe_open(self.state, "pt") as file:
-            return int(file.metadata()["step"])
-
-    def load(self, name: str) -> dict[str, Tensor]:
-        """The tensors of one group."""
-        with safe_open(self.state, "pt") as file:
-            keys = [key for key in file.keys() if key.startswith(f"{name}/")]  # noqa: SIM118 - it is no dict
-            return {key.removeprefix(f"{name}/"): file.get_tensor(key) for key in keys}
-
-    def log(self, **record: float) -> None:
-        """Append one record to the stage's log."""
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
 
 
 def fit(
@@ -230,7 +192,7 @@ def _encoded(work: Path, name: str, moment: str) -> Tensor:
 
 
 def _parts(work: Path, name: str) -> list[str]:
-    """The stages that hold a bank, in its order; of several that numbers of processes have filled, one that is whole."""
+    """The stages that hold a bank, in its order; where several numbers of processes filled it, one that is whole."""
     for processes in sorted({int(found.name.rpartition("of")[2]) for found in work.glob(f"{name}-*of*")}):
         parts = [f"{name}-{rank}of{processes}" for rank in range(processes)]
         if all((work / part / STATE).exists() for part in parts):

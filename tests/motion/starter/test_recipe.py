@@ -15,6 +15,7 @@ from mdctl.media import motions, paths, world
 from mdctl.motion import families
 from mdctl.motion.starter import lessons, parts, recipe
 from mdctl.motion.starter.muon import Muon, orthogonal
+from mdctl.motion.starter.store import Store
 
 
 def test_every_word_of_the_world_is_one_token():
@@ -88,7 +89,7 @@ def test_a_save_that_breaks_off_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     """All groups and the step are of one save, whichever of its files could not take its name."""
-    store, moves, stock = recipe.Store(tmp_path, "toy"), iter(range(1, 10)), Path.replace
+    store, moves, stock = Store(tmp_path, "toy"), iter(range(1, 10)), Path.replace
     names = ("weights", "averaged", "moments")
 
     def replace(self: Path, target: Path) -> Path:
@@ -191,8 +192,8 @@ def test_an_exported_model_is_whole_and_tells_how_it_was_made(tmp_path, monkeypa
     recipe.train_denoiser(work, "clips", 1, 2, "cpu", 0.01)
     recipe.train_denoiser(work, "moves", 1, 2, "cpu", 0.01)
     for stage in recipe.STEPS:
-        recipe.Store(work, stage).log(step=50, loss=0.5, seconds_per_step=0.1)
-        recipe.Store(work, stage).log(step=100, loss=0.4, seconds_per_step=0.1)
+        Store(work, stage).log(step=50, loss=0.5, seconds_per_step=0.1)
+        Store(work, stage).log(step=100, loss=0.4, seconds_per_step=0.1)
     recipe.export(work, folder)
     backbone = families.load(folder, torch.device("cpu"), torch.float32)
     assert backbone.latent_shape(16, 64, 64) == (1, 16, 16, 8, 8)
@@ -206,7 +207,7 @@ def test_a_bank_is_read_in_its_order_and_from_one_filling(tmp_path: Path) -> Non
     for processes, whole in ((11, 11), (12, 3)):
         for rank in range(whole):
             part = {"mean": torch.full((1,), float(rank + 100 * (processes == 12)))}
-            recipe.Store(tmp_path, f"bank-{rank}of{processes}").save(0, {"clips": part})
+            Store(tmp_path, f"bank-{rank}of{processes}").save(0, {"clips": part})
     assert recipe._encoded(tmp_path, "bank", "mean").tolist() == list(range(11))
     with pytest.raises(FileNotFoundError, match="no whole moves-bank"):
         recipe._encoded(tmp_path, "moves-bank", "mean")
