@@ -20,12 +20,14 @@ from mdctl.media import preview
 from mdctl.workspace import weights
 
 METHODS = ("base", "coupled", "temporal-only", "no-ad", "full")
+SUBJECTS = ("orbiting", "zigzagging", "bouncing", "spiralling in", "swinging", "looping in a figure eight")
 SHORT = ("--set", "steps=180", "--set", "batch=4")
 TABLES = {
-    "half": ((), SHORT),
-    "whole": (("orbiting", "zigzagging", "bouncing", "spiralling in", "swinging"), ("--strength-until", "1", *SHORT)),
+    "now": ([name for name in METHODS if name != "temporal-only"], SUBJECTS, ()),
+    "before": (METHODS, (), SHORT),
+    "all the way": (METHODS, SUBJECTS[:5], ("--strength-until", "1", *SHORT)),
 }
-"""Of the README: motions, all where none is named, and the rest of the line."""
+"""Of README and model card: methods, motions, all where none is named, and the rest of the line."""
 LINE = ("bench", "fidelity", "--motions", "orbiting", "--only", "base", "--prompts", "2")
 
 
@@ -140,24 +142,26 @@ def test_a_file_without_rows(mdctl: Mdctl, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_table_of_the_readme_is_that_of_the_rows_beside_the_model(
+def test_the_printed_tables_are_those_of_the_rows_beside_the_model(
     mdctl: Mdctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
     """The rows were made by this model under today's settings, and say what is printed, whatever a user has set."""
     monkeypatch.setenv("MDCTL_RANK", "2")
     rows = weights.find("starter")[1] / "fidelity.jsonl"
-    moves, rest = TABLES[table]
-    methods = [word for name in METHODS for word in ("--only", name)]
+    columns, moves, rest = TABLES[table]
+    methods = [word for name in columns for word in ("--only", name)]
     motions = [word for name in moves for word in ("--motions", name)]
     line = ["bench", "fidelity", "--train-seeds", "1", *rest, *methods, *motions, "--rows", str(rows), "--score-only"]
     said = mdctl(*line, "-o", str(tmp_path), "--json")
     assert said.code == 0, said.err
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    printed = "".join(
+        path.read_text("utf-8") for path in (Path(__file__).parents[2] / "README.md", rows.with_name("README.md"))
+    )
     for name, found in json.loads(said.out)["methods"].items():
         shown = {"base": "base model", "full": "**full**"}.get(name, name)
-        columns = ("appearance", "motion", "joint", "leakage")
-        cells = (f"{found[key]:.2f} [{', '.join(f'{end:.2f}' for end in found['ci'][key])}]" for key in columns)
-        assert f"| {shown} | {' | '.join(cells)} |" in readme
+        kinds = ("appearance", "motion", "joint", "leakage")
+        cells = (f"{found[key]:.2f} [{', '.join(f'{end:.2f}' for end in found['ci'][key])}]" for key in kinds)
+        assert f"| {shown} | {' | '.join(cells)} |" in printed
 
 
 def test_helpers_make_the_same(mdctl: Mdctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
