@@ -64,9 +64,9 @@ def at_leisure() -> None:
 
     learn = training._learn
 
-    def slow(*given: Any) -> Any:
+    def slow(*given: Any, **more: Any) -> Any:
         time.sleep(0.3)
-        return learn(*given)
+        return learn(*given, **more)
 
     training._learn = slow
 
