@@ -128,3 +128,18 @@ def template(home: Path) -> Callable[[str, str], str]:
         return name
 
     return write
+
+
+@pytest.fixture
+def packed(mdctl: Mdctl, golf: Project, tmp_path: Path) -> Path:
+    """`golf` as an archive."""
+    path = tmp_path / "golf.mdz"
+    said = mdctl("export", "golf", "-o", str(path))
+    assert said.code == 0, said.err
+    return path
+
+
+@pytest.fixture
+def take(mdctl: Mdctl, model: Path) -> Callable[..., Any]:
+    """`take(path)` imports an archive onto the tiny model."""
+    return lambda path, *flags: mdctl("import", str(path), "--model", str(model), *flags)

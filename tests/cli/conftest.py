@@ -6,11 +6,26 @@ from props import (
     golf,
     mdctl,
     model,
+    packed,
     play,
     run,
     studio,
+    take,
     template,
     unchanged,
 )
 
-__all__ = ["films", "fresh", "golf", "mdctl", "model", "play", "run", "studio", "template", "unchanged"]
+__all__ = [
+    "films",
+    "fresh",
+    "golf",
+    "mdctl",
+    "model",
+    "packed",
+    "play",
+    "run",
+    "studio",
+    "take",
+    "template",
+    "unchanged",
+]

@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent))  # test folders are no packages, and
 import props
 from films import base, film, levels
 from hubserver import server
-from props import films, fresh, golf, mdctl, model, run, studio, template, unchanged
+from props import films, fresh, golf, mdctl, model, packed, run, studio, take, template, unchanged
 from rows import disarmed, switch_off
 from table import Ledger
 
@@ -25,9 +25,11 @@ __all__ = [
     "levels",
     "mdctl",
     "model",
+    "packed",
     "run",
     "server",
     "studio",
+    "take",
     "template",
     "unchanged",
 ]

@@ -35,20 +35,6 @@ class Everything(frozenset[str]):
         return set()
 
 
-@pytest.fixture
-def packed(mdctl: Mdctl, golf: Project, tmp_path: Path) -> Path:
-    """`golf` as an archive."""
-    path = tmp_path / "golf.mdz"
-    assert mdctl("export", "golf", "-o", str(path)).code == 0
-    return path
-
-
-@pytest.fixture
-def take(mdctl: Mdctl, model: Path) -> Callable[..., Any]:
-    """`take(path)` imports an archive onto the tiny model."""
-    return lambda path, *flags: mdctl("import", str(path), "--model", str(model), *flags)
-
-
 def members(path: Path) -> dict[str, bytes]:
     """What is in an archive."""
     with zipfile.ZipFile(path) as opened:

@@ -1,0 +1,212 @@
+"""`import`: an archive in which anything is odd is refused whole."""
+
+import io
+import json
+import shutil
+import stat
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stage import Mdctl, tree
+
+from mdctl.workspace import archive, locations
+from mdctl.workspace.project import Project
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def _written(path: Path, members: list[tuple[str | zipfile.ZipInfo, bytes]], how: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", how) as opened:
+        for name, content in members:
+            opened.writestr(name, content)
+    return path
+
+
+def _why(said: Any, before: dict[str, bytes | None]) -> str:
+    """The reason of a refusal that left everything as it was."""
+    assert said.code == 10, said.err
+    assert tree(locations.home()) == before
+    reason: str = said.err
+    return reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x", "/x", "C:\\x", "\\\\host\\x", "adapters/../../x", "adapters/con.txt", "con.txt", "x\x1b[31m",
+        "adapters/temporal.safetensors/x", "clips/", "clips/walk.mp4", "run.toml", "a" * 5000,
+        "ADAPTERS/TEMPORAL.SAFETENSORS",
+    ],
+)  # fmt: skip
+def test_no_member_but_those_that_belong(golf: Project, packed: Path, take: Callable[..., Any], name: str) -> None:
+    """One name that has no place refuses the whole archive, and nothing is left (F1)."""
+    before = tree(locations.home())
+    _written(packed, [*_members(packed).items(), (name, b"x")])
+    assert "has no place in an archive" in _why(take(packed), before)
+
+
+def _link(members: dict[str, bytes]) -> list[tuple[str | zipfile.ZipInfo, bytes]]:
+    about = zipfile.ZipInfo("clips/0123456789ab.mp4")
+    about.create_system, about.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return [*members.items(), (about, b"/etc/passwd")]
+
+
+def _twice(members: dict[str, bytes]) -> list[tuple[str | zipfile.ZipInfo, bytes]]:
+    return [*members.items(), ("README.md", b"again")]
+
+
+def _unlisted(members: dict[str, bytes]) -> list[tuple[str | zipfile.ZipInfo, bytes]]:
+    return [*members.items(), ("clips/0123456789ab.mp4", b"x")]
+
+
+def _changed(members: dict[str, bytes]) -> list[tuple[str | zipfile.ZipInfo, bytes]]:
+    content = bytearray(members["adapters/temporal.safetensors"])
+    content[-1] ^= 1
+    return [*(members | {"adapters/temporal.safetensors": bytes(content)}).items()]
+
+
+def _cardless(members: dict[str, bytes]) -> list[tuple[str | zipfile.ZipInfo, bytes]]:
+    return [(name, content) for name, content in members.items() if name != "mdz.json"]
+
+
+def _card(**changes: Any) -> Callable[[dict[str, bytes]], list[tuple[str | zipfile.ZipInfo, bytes]]]:
+    def change(members: dict[str, bytes]) -> list[tuple[str | zipfile.ZipInfo, bytes]]:
+        card = json.loads(members["mdz.json"]) | changes
+        return [*(members | {"mdz.json": json.dumps(card).encode()}).items()]
+
+    return change
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("hostile", "why"),
+    [
+        (_link, "is no plain file"),
+        (_twice, "stands in it twice"),
+        (_unlisted, "its list and its members differ"),
+        (_changed, "is damaged"),
+        (_cardless, "has no mdz.json"),
+        (_card(schema=2), "made by a newer mdctl"),
+        (_card(schema="x"), "mdz.json cannot be read"),
+        (_card(kind="virus"), "a project of another kind"),
+        (_card(step="x"), "a project of another kind"),
+        (_card(step=-1), "numbers that cannot be"),
+        (_card(train={}), "numbers that cannot be"),
+        (_card(train={"steps": "x"}), "steps"),
+        (_card(clip=[{"sha256": "../x", "caption": ""}]), "a clip without a hash"),
+        (_card(files={}), "its list and its members differ"),
+        (_card(files={"adapters/temporal.safetensors": {"size": "x", "sha256": "x"}}), "mdz.json cannot be read"),
+        (_card(clips=[]), ""),
+        (_card(clip=3), ""),
+    ],
+)
+def test_what_does_not_hold_together(
+    golf: Project,
+    packed: Path,
+    take: Callable[..., Any],
+    hostile: Callable[[dict[str, bytes]], list[tuple[str | zipfile.ZipInfo, bytes]]],
+    why: str,
+) -> None:
+    """Links, doubles, wrong hashes, false sizes, odd records: refused whole (F1, F2)."""
+    before = tree(locations.home())
+    _written(packed, hostile(_members(packed)))
+    told = _why(take(packed), before)
+    assert "nothing of it was kept" in told
+    assert why in told
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_clip_that_is_another_than_it_says(
+    mdctl: Mdctl, golf: Project, packed: Path, take: Callable[..., Any], listed: bool
+) -> None:
+    """Its content is held against the hash that it was learned by, or else against its name (F2)."""
+    assert mdctl("export", "golf", "-o", str(packed), "--with-clips", "--force").code == 0
+    found, name = archive.read(packed), golf.clips[0].file
+    card = found.card if listed else {**found.card, "clip": found.card["clip"][1:]}
+    packed.write_bytes(archive.Archive(card, {**found.files, f"clips/{name}": b"another"}).pack())
+    before = tree(locations.home())
+    assert f"clips/{name} is another clip than it says" in _why(take(packed), before)
+
+
+def test_a_hash_that_goes_on_in_another_way(
+    mdctl: Mdctl, golf: Project, packed: Path, take: Callable[..., Any]
+) -> None:
+    """A clip's name is only the beginning of its hash: all of it has to fit."""
+    assert mdctl("export", "golf", "-o", str(packed), "--with-clips", "--force").code == 0
+    found = archive.read(packed)
+    clips = [{**clip, "sha256": f"{clip['sha256'][:12]:0<64}"} for clip in found.card["clip"]]
+    packed.write_bytes(archive.Archive({**found.card, "clip": clips}, found.files).pack())
+    assert "is another clip than it says" in _why(take(packed), tree(locations.home()))
+
+
+def test_bombs_end_early(golf: Project, packed: Path, take: Callable[..., Any]) -> None:
+    """A member that unpacks to more than it says, and a list without end (F2)."""
+    before = tree(locations.home())
+    members = _members(packed)
+    card = json.loads(members["mdz.json"])
+    zeros = b"\0" * 5_000_000
+    name = "adapters/temporal.safetensors"
+    _written(packed, [*(members | {name: zeros}).items()], zipfile.ZIP_DEFLATED)
+    assert "another size than it says" in _why(take(packed), before)
+    raw = bytearray(packed.read_bytes())
+    size = struct.pack("<I", card["files"][name]["size"])
+    raw = raw.replace(struct.pack("<I", len(zeros)), size)
+    packed.write_bytes(raw)
+    assert "nothing of it was kept" in _why(take(packed), before)
+    _written(packed, [*members.items(), *((f"clips/{number:012x}.mp4", b"") for number in range(3000))])
+    assert "it has 3005 members" in _why(take(packed), before)
+
+
+def test_damage_anywhere_is_found(golf: Project, packed: Path, take: Callable[..., Any]) -> None:
+    """A cut archive, an empty one, and one byte turned at many places."""
+    before, whole = tree(locations.home()), packed.read_bytes()
+    for content in (b"", b"PK", whole[: len(whole) // 2], whole[:-1]):
+        packed.write_bytes(content)
+        assert "nothing of it was kept" in _why(take(packed), before)
+    for place in range(100, len(whole) - 400, len(whole) // 12):
+        raw = bytearray(whole)
+        raw[place] ^= 0xFF
+        packed.write_bytes(raw)
+        assert "nothing of it was kept" in _why(take(packed), before)
+
+
+def test_pickles_are_not_opened(golf: Project, take: Callable[..., Any], tmp_path: Path) -> None:
+    """By their first bytes, or as torch packs them; what they would do is not done (E1)."""
+    canary = tmp_path / "canary"
+    content = b"\x80\x04cposix\nsystem\n(V" + f"touch {canary}".encode() + b"\ntR."
+    buffer = io.BytesIO()
+    torch.save({"x": torch.zeros(2)}, buffer)
+    for name, bad in (("lora.mdz", content), ("lora.pt", buffer.getvalue()), ("lora.mdz", buffer.getvalue())):
+        path = tmp_path / name
+        path.write_bytes(bad)
+        said = take(path)
+        assert said.code == 10, said.err
+    assert not canary.exists()
+
+
+def test_unknown_settings_are_left_out(packed: Path, take: Callable[..., Any]) -> None:
+    """Only what says how it was learned is taken; the rest is listed (F5)."""
+    shutil.rmtree(locations.home())
+    card = json.loads(_members(packed)["mdz.json"])
+    train = card["train"] | {"model": "/etc", "evil": 1}
+    _written(packed, _card(train=train)(_members(packed)))
+    said = take(packed)
+    assert said.code == 0, said.err
+    assert "evil, model" in said.err
+    assert not {"model", "evil"} & set(Project.open("golf").runs()[-1].settings["train"])
+
+
+def test_the_base_model_has_to_be_told_where_it_has_no_name(mdctl: Mdctl, packed: Path) -> None:
+    """A folder's path stays at home; it is asked for, and a model of another build is refused."""
+    said = mdctl("import", str(packed))
+    assert (said.code, "--model FOLDER" in said.err) == (4, True), said.err
+    said = mdctl("import", str(packed), "--model", "starter")
+    assert (said.code, "MD-LORA-MISFIT" in said.err) == (10, True), said.err
