@@ -61,9 +61,11 @@ def flow_similarity(own: Flows, reference: Flows) -> dict[str, float] | None:
     """How alike two videos flow at the same places and times; None when the reference is static.
 
     `cos` is the mean cosine weighted by the reference's speed (clipped at its 95th percentile), `epe` the mean distance
-    of the flows as a share of the reference's mean speed. Both have the same frames and size.
+    of the flows as a share of the reference's mean speed. Both have the same size; the longer one is judged as far as the
+    other goes.
     """
-    given, seen = reference.forward, own.forward
+    steps = min(len(reference.forward), len(own.forward))
+    given, seen = reference.forward[:steps], own.forward[:steps]
     speed, found = np.linalg.norm(given, axis=-1), np.linalg.norm(seen, axis=-1)
     if speed.mean() < 1e-3:
         return None

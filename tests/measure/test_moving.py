@@ -59,6 +59,13 @@ def test_real_videos_agree_with_themselves_and_not_with_their_reverse() -> None:
     assert motion_fidelity(still, still, 128) is None
 
 
+def test_videos_of_two_lengths_are_judged_as_far_as_both_go() -> None:
+    """Whichever is the longer one."""
+    for long, short in ((9, 4), (4, 9)):
+        found = flow_similarity(uniform(2, 0, long), uniform(2, 0, short))
+        assert found == pytest.approx({"cos": 1, "epe": 0}, abs=1e-5)
+
+
 def test_flow_similarity_is_exact_on_uniform_flow() -> None:
     """Identical 1 and 0, negated -1 and 2; a reference that stands still has none."""
     assert flow_similarity(uniform(2, 0), uniform(2, 0)) == pytest.approx({"cos": 1, "epe": 0}, abs=1e-5)
