@@ -61,7 +61,7 @@ def flow_similarity(own: Flows, reference: Flows) -> dict[str, float] | None:
     """How alike two videos flow at the same places and times; None when the reference is static.
 
     `cos` is the mean cosine weighted by the reference's speed (clipped at its 95th percentile), `epe` the mean distance
-    of the flows as a share of the reference's mean speed. Both have the same size; the longer one is judged as far as the
+    of the flows as a share of the reference's mean speed. Both have the same size; the longer one counts as far as the
     other goes.
     """
     steps = min(len(reference.forward), len(own.forward))
