@@ -14,7 +14,7 @@ MdctlError
 Anything else that is raised is a fault of mdctl itself, exit 1.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -107,3 +107,9 @@ class Partly(MdctlError):
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that looks most like this one, None when nothing is near."""
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+
+
+def instead(name: str, known: Collection[str]) -> str:
+    """The cure for a name that nothing bears: the known one that looks most like it, or else all of them."""
+    near = nearest(name, known)
+    return f"did you mean '{near}'?" if near else f"known are: {', '.join(known)}"

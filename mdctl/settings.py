@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, get_args
 
-from mdctl.errors import BadInput, nearest
+from mdctl.errors import BadInput, instead
 from mdctl.strength import Strength
 
 OBJECTIVES = ("ad", "ad-mean", "mse")
@@ -237,12 +237,7 @@ def from_table(kind: type[Settings], table: Mapping[str, Any], where: str) -> Se
     known = kinds_of(kind)
     for key, value in table.items():
         if key not in known:
-            near = nearest(key, known)
-            raise BadInput(
-                f"{where} has no setting '{key}'.",
-                fix=f"did you mean '{near}'?" if near else f"known are: {', '.join(known)}",
-                code="MD-SETTING",
-            )
+            raise BadInput(f"{where} has no setting '{key}'.", fix=instead(key, known), code="MD-SETTING")
         kinds = [_KINDS[one] for one in known[key]]
         allowed = tuple(one for types, _ in kinds for one in types)
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from mdctl import errors
-from mdctl.errors import MdctlError, nearest
+from mdctl.errors import MdctlError, instead, nearest
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, MdctlError)]
 
@@ -40,3 +40,5 @@ def test_the_nearest_name_is_meant() -> None:
     assert nearest("glof", ["golf", "tennis"]) == "golf"
     assert nearest("rowing-machine", ["golf", "tennis"]) is None
     assert nearest("golf", []) is None
+    assert instead("glof", ["golf", "tennis"]) == "did you mean 'golf'?"
+    assert instead("rowing-machine", ["golf", "tennis"]) == "known are: golf, tennis"

@@ -1,6 +1,6 @@
 """Which setting wins, and where it came from.
 
-flag > MDCTL_* > project.toml > template > config.toml > what suits the base model > built-in
+flag > MDCTL_* > pin > project.toml > template > config.toml > what suits the base model > built-in
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def layers(
         ("config.toml", config.read()[table] if heeded else {}),
         (f"template {name}", chosen.tables[table] if chosen else {}),
         (f"{project.name}/project.toml" if project else "project.toml", own),
-        ("pin", {key: value for key, value in pinned.items() if key != "checkpoint"}),
+        (f"pin {project.name}" if project else "pin", {key: pinned[key] for key in pinned if key != "checkpoint"}),
         *(config.spoken(table) if heeded else []),
         ("flag", given),
     ]
@@ -72,6 +72,8 @@ def resolve(kind: type[Settings], table: str, sources: list[tuple[str, Table]]) 
         except BadInput as fault:
             if source != "flag" and source not in fault.what:
                 fault.why = f"{source}: {fault.why}"
+            if source.startswith("pin "):
+                fault.fix = (f"mdctl {source} --clear",)
             if source.startswith("MDCTL_"):
                 raise UsageFault(fault.what, why=fault.why, fix=f"unset {source}", code=fault.code) from fault
             raise

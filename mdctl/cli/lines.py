@@ -1,14 +1,14 @@
 """The faces without animation: plain lines for pipes and screen readers, JSON Lines, and quiet runs."""
 
 import json
-import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from mdctl import jsonl
 from mdctl.cli.face import AGAIN, Manners, Record, can_ask, error_lines, on_terminal, put
 from mdctl.errors import MdctlError
 from mdctl.text import safe
@@ -198,11 +198,7 @@ class Json(Quiet):
         self._seq += 1
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         head = {"schema": 1, "seq": self._seq, "t": now, "event": event, "command": self._command}
-        record = {**head, **fields, "seq": self._seq}
-        try:
-            return json.dumps(record, default=str, allow_nan=False)
-        except ValueError:
-            return json.dumps({**_finite(record), "nan": True}, default=str)
+        return jsonl.line({**head, **fields, "seq": self._seq})
 
     def warn(self, text: str, code: str = "MD-NOTE") -> None:
         """A `warning` record."""
@@ -212,11 +208,11 @@ class Json(Quiet):
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Record], names: Sequence[str]
     ) -> None:
         """Give a list as one document."""
-        put(sys.stdout, json.dumps(_finite(list(records)), default=str, indent=1))
+        put(sys.stdout, json.dumps(jsonl.finite(list(records)), default=str, indent=1))
 
     def sheet(self, facts: Sequence[tuple[str, str]], record: Record) -> None:
         """Give one thing as one document."""
-        put(sys.stdout, json.dumps(_finite(record), default=str, indent=1))
+        put(sys.stdout, json.dumps(jsonl.finite(record), default=str, indent=1))
 
     def event(self, record: Record) -> None:
         """Pass on a record; what its head lacks is added."""
@@ -231,12 +227,3 @@ class Json(Quiet):
         """An `error` record, the last line of stderr."""
         fields = {"code": error.code, "exit": error.exit_code, "what": error.what, "why": error.why}
         put(sys.stderr, self._record("error", **fields, saved=error.saved, fix=list(error.fix)))
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for every number that is not finite, because JSON has no word for it."""
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -32,6 +32,15 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting of [train]; may be given more than once."),
 ]
+STEPS = "as the model; large ones 150 for one clip, 500 for several"
+"""What help says of the steps of a training that nobody has set."""
+
+Rank = Annotated[
+    int | None, typer.Option("--rank", help="Width of the adapters.", show_default="as the model; large ones 32")
+]
+Rate = Annotated[
+    float | None, typer.Option("--lr", help="Learning rate.", show_default="as the model; large ones 5e-4")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Check everything, write nothing.")]
 Fork = Annotated[
     str | None,

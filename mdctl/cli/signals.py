@@ -25,7 +25,7 @@ class Request:
 
 
 @contextmanager
-def polite(told: Callable[[Request], None]) -> Iterator[Request]:
+def polite(told: Callable[[], None]) -> Iterator[Request]:
     """Collect SIGINT, SIGTERM and SIGHUP instead of dying of them; `told` is called once, when the first arrives."""
     request = Request()
 
@@ -35,7 +35,7 @@ def polite(told: Callable[[Request], None]) -> Iterator[Request]:
         if not request:
             request.signal = signal.Signals(number)
             with suppress(RuntimeError):  # the signal came in the midst of a write to the same stream
-                told(request)
+                told()
 
     with _handling(("SIGINT", *_ENDING), asked):
         yield request

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from mdctl.measure.manifest import LOVEU_SECTIONS, VIDEOS, Unit, Wish
+from mdctl.measure.manifest import LOVEU_SECTIONS, Unit, Wish
 from mdctl.media import folders
 
 VERSION = 1
@@ -90,9 +90,8 @@ def _spoken(folder: Path, prompt: str) -> list[Path]:
 
 
 def _video(stem: Path) -> Path | None:
-    if folders.pictures(stem):
-        return stem
-    return next((path for suffix in VIDEOS if (path := stem.with_name(stem.name + suffix)).is_file()), None)
+    ways = (stem, *(stem.with_name(stem.name + suffix) for suffix in folders.VIDEOS))
+    return next((path for path in ways if folders.is_video(path)), None)
 
 
 def extras(folder: Path, known: Sequence[Path]) -> list[Path]:
@@ -100,10 +99,7 @@ def extras(folder: Path, known: Sequence[Path]) -> list[Path]:
     taken = {path.resolve() for path in known}
     found = []
     for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        video = path.suffix.lower() in VIDEOS and path.is_file()
-        if any(part.startswith(".") for part in inside) or not (video or folders.pictures(path)):
-            continue
-        if path.resolve() not in taken:
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and folders.is_video(path) and path.resolve() not in taken:
             found.append(path)
     return found

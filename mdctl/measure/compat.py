@@ -7,16 +7,20 @@ originals use CoTracker, whose weights are not free to share.
 import numpy as np
 from numpy.typing import NDArray
 
-from mdctl.measure import flow, looks
+from mdctl.measure import flow
 from mdctl.measure.embedders import Embedder, ImageEmbedder
 from mdctl.measure.flow import Flows, Values
-from mdctl.measure.score import NO_CLIPS, NO_PROMPT, NO_WEIGHTS, Scores, Video
+from mdctl.measure.score import NO_PROMPT, NO_WEIGHTS, Scores, Seen, Video, followable
+from mdctl.media import folders
 
 KINDS = ("yatim", "mtbench")
 YATIM_GRID, MTBENCH_GRID = 55, 50
 COLUMNS = {"yatim": ("yatim_motion_dis",), "mtbench": ("mtbench_text", "mtbench_temporal", "mtbench_motion_dis")}
 NOT_A_NUMBER = "a point stands still in a step, and this formula divides by its length"
 CHUNK = 2_000_000
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
 
 
 def score(
@@ -26,31 +30,53 @@ def score(
     if kind == "mtbench":
         text = None
         if clip and video.prompt:
-            text = looks.text_score(clip.images(video.seen.frames), clip.texts([video.prompt])[0], clip.logit_scale)
+            text = found.likeness("mtbench_text", clip, clip.images(video.seen.frames), video.prompt)
         found.add("mtbench_text", text, NO_WEIGHTS.format("CLIP ViT-B/32") if clip is None else NO_PROMPT)
         temporal = mtbench_temporal(dino.images(video.seen.frames)) if dino else None
         found.add("mtbench_temporal", temporal, NO_WEIGHTS.format("DINO"))
-    name, grid = (f"{kind}_motion_dis", YATIM_GRID if kind == "yatim" else MTBENCH_GRID)
-    if not video.clips:
-        found.add(name, None, NO_CLIPS)
+    name = f"{kind}_motion_dis"
+    clips, otherwise = followable(video)
+    if not clips:
+        found.add(name, None, otherwise)
         return
-    own, values = followed(flow.flows(video.seen.dense), grid), []
-    for one in video.clips:
-        other = followed(flow.flows(one.dense), grid)
-        values.append(yatim(own, other) if kind == "yatim" else mtbench_motion(own, other, _size(video)))
+    own, values = flow.flows(video.seen.dense), list[float | None]()
+    for one in clips:
+        other = flow.flows(one.dense)
+        if kind == "yatim":
+            values.append(yatim(followed(own, YATIM_GRID), followed(other, YATIM_GRID)))
+        else:
+            size, box = (one.dense.shape[2], one.dense.shape[1]), _box(one)
+            found.meta.setdefault("mtbench_boxes", []).append(box or "the whole frame")
+            ours, theirs = (followed(flows, MTBENCH_GRID, box) for flows in (own, other))
+            values.append(mtbench_motion(ours, theirs, size))
     numbers = [value for value in values if value is not None]
     found.add(name, float(np.mean(numbers)) if numbers else None, NOT_A_NUMBER)
 
 
-def _size(video: Video) -> tuple[int, int]:
-    return video.seen.dense.shape[2], video.seen.dense.shape[1]
+def _box(clip: Seen) -> Box | None:
+    """Where the points begin that MTBench follows in a clip and in what is compared with it; None is everywhere."""
+    size = clip.dense.shape[2], clip.dense.shape[1]
+    box = folders.box(clip.mask, size) if clip.mask else None
+    return box if box and _inside(_grid(MTBENCH_GRID, *size), box).any() else None
 
 
-def followed(found: Flows, grid: int) -> Values:
-    """Points of an even grid followed through a whole video, (n, f, 2), also where they are no longer in sight."""
-    steps, height, width = found.forward.shape[:3]
+def _grid(grid: int, width: int, height: int) -> Values:
     y, x = np.meshgrid((np.arange(grid) + 0.5) * height / grid, (np.arange(grid) + 0.5) * width / grid, indexing="ij")
-    path = [np.stack([x.ravel(), y.ravel()], 1)]
+    return np.stack([x.ravel(), y.ravel()], 1)
+
+
+def _inside(points: Values, box: Box) -> NDArray[np.bool_]:
+    return np.asarray(((points >= box[:2]) & (points < box[2:])).all(1))
+
+
+def followed(found: Flows, grid: int, box: Box | None = None) -> Values:
+    """Points of an even grid followed through a whole video, (n, f, 2), also where they are no longer in sight.
+
+    The grid covers the frame; of its points those in `box` are followed.
+    """
+    steps, height, width = found.forward.shape[:3]
+    points = _grid(grid, width, height)
+    path = [points[_inside(points, box)] if box else points]
     for step in range(steps):
         path.append(path[-1] + flow.at(found.forward[step], path[-1]))
     tracks: Values = np.stack(path, 1)
@@ -69,7 +95,7 @@ def yatim(own: Values, other: Values) -> float | None:
 
 
 def mtbench_motion(own: Values, other: Values, size: tuple[int, int]) -> float | None:
-    """Motion fidelity as published with MTBench (DeT), of tracks (n, f, 2) in pixels of a video of this size.
+    """Motion fidelity as published with MTBench (DeT), of tracks (n, f, 2) in pixels of videos of this size.
 
     One direction; positions as shares of width and height, and where a point begins counts as its first step. None
     where a point stands still.

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoImageProcessor, AutoProcessor, CLIPModel, ViTModel
+from transformers.utils import cached_file
 from transformers.utils.logging import disable_progress_bar
 
 from mdctl.errors import NotInstalled
@@ -31,6 +33,8 @@ class Embedder:
     """A loaded model, and what belongs into the name of its figures."""
 
     id: str
+    """Its name, and which weights lay there under it."""
+
     logit_scale: float
     """As a factor, 100 for CLIP ViT-L/14."""
 
@@ -50,12 +54,20 @@ class Embedder:
             found.append(_unit(self.model.get_image_features(pixel_values=inputs["pixel_values"])))
         return np.concatenate(found)
 
+    @property
+    def limit(self) -> int:
+        """So many tokens of a prompt are read, 77 by CLIP, with those that mark its ends."""
+        return int(self.model.config.text_config.max_position_embeddings)
+
+    def cuts(self, prompt: str) -> bool:
+        """Whether a prompt is longer than that."""
+        return len(self.processor(text=prompt, truncation=True, max_length=self.limit + 1)["input_ids"]) > self.limit
+
     @torch.no_grad()
     def texts(self, prompts: Sequence[str]) -> Values:
-        """Unit embeddings of prompts, (n, d); what is beyond the model's length, 77 tokens, is not read."""
-        limit = self.model.config.text_config.max_position_embeddings
+        """Unit embeddings of prompts, (n, d), as far as they are read."""
         inputs = self.processor(
-            text=list(prompts), padding=True, truncation=True, max_length=limit, return_tensors="pt"
+            text=list(prompts), padding=True, truncation=True, max_length=self.limit, return_tensors="pt"
         )
         taken = {key: inputs[key] for key in ("input_ids", "attention_mask")}
         return _unit(self.model.get_text_features(**taken))
@@ -93,18 +105,19 @@ def load(name: str, processor: str | None = None, edge: int | None = EDGE) -> Em
         NotInstalled: it is not there, with the line that gets it.
     """
     model, reader = _loaded(CLIPModel, AutoProcessor, name, processor)
-    return Embedder(name, float(model.logit_scale.detach().exp()), model, reader, edge)
+    return Embedder(_identity(name), float(model.logit_scale.detach().exp()), model, reader, edge)
 
 
 def clip_b32(name: str) -> Embedder:
-    """CLIP as MTBench uses it: the smaller one, on frames as they are. Raises as `load` does."""
+    """CLIP as VBench and MTBench use it: the smaller one, on frames as they are. Raises as `load` does."""
     return load(name, edge=None)
 
 
 def dino(name: str) -> ImageEmbedder:
     """DINO, a model of pictures without words. Raises as `load` does."""
     # Its weights hold no pooling layer: one that were asked for would be drawn by chance.
-    return ImageEmbedder(name, *_loaded(ViTModel, AutoImageProcessor, name, None, add_pooling_layer=False))
+    model, reader = _loaded(ViTModel, AutoImageProcessor, name, None, add_pooling_layer=False)
+    return ImageEmbedder(_identity(name), model, reader)
 
 
 def _loaded(kind: Any, reader: Any, name: str, processor: str | None, **how: Any) -> tuple[Any, Any]:
@@ -120,6 +133,20 @@ def _loaded(kind: Any, reader: Any, name: str, processor: str | None, **how: Any
             why=str(fault).splitlines()[0],
             fix=[f"hf download {part}" for part in needed] or "give a folder that holds the whole model",
         ) from fault
+
+
+def _identity(name: str) -> str:
+    """The name, with what tells these weights from others under it: the hub's revision, or the state of the files.
+
+    A hash of what they hold would take long, and one of their ends would miss a fine-tune of the middle.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        found = cached_file(name, "config.json", local_files_only=True)
+        return f"{name}@{Path(found).parent.name[:12]}"
+    states = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
+    told = repr([(file, state.st_size, state.st_mtime_ns) for file, state in states])
+    return f"{name}@{blake2b(told.encode(), digest_size=6).hexdigest()}"
 
 
 def pickscore(name: str) -> Embedder:

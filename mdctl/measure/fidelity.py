@@ -11,12 +11,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
 from mdctl.catalog import STARTER
+from mdctl.errors import UsageFault
 from mdctl.measure import readers
 from mdctl.media import motions, world
 from mdctl.media.frames import Frames
@@ -86,6 +88,15 @@ class Design:
     strength_until: float = 1.0
     """How far adapters speak on the way from noise, those of all methods alike; 1 is the paper's, all the way."""
 
+    def __post_init__(self) -> None:
+        fewest = min(self.motions, key=most_prompts)
+        if self.prompts > most_prompts(fewest):
+            raise UsageFault(
+                f"there are no {self.prompts} different prompts for {fewest}.",
+                why=f"it can be asked of {most_prompts(fewest)} scenes that have nothing of the clips.",
+                fix=f"--prompts {most_prompts(fewest)}",
+            )
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -136,17 +147,20 @@ class Row:
     """Attributes that are wrong and equal those of the training clips."""
 
     @property
-    def right(self) -> list[bool]:
+    def right(self) -> dict[str, bool]:
         """For every attribute that can be judged, whether it is what was asked; all wrong without a subject."""
-        verdicts = [self.subject == self.asked_subject, self.background == self.asked_background]
+        verdicts = {
+            "subject": self.subject == self.asked_subject,
+            "background": self.background == self.asked_background,
+        }
         if self.asked_colour:
-            verdicts.append(self.colour == self.asked_colour)
-        return [verdict and self.found for verdict in verdicts]
+            verdicts["colour"] = self.colour == self.asked_colour
+        return {name: verdict and self.found for name, verdict in verdicts.items()}
 
     @property
     def appearance(self) -> float:
         """Share of the attributes that are right."""
-        return sum(self.right) / len(self.right)
+        return sum(self.right.values()) / len(self.right)
 
     @property
     def moved(self) -> bool:
@@ -156,7 +170,7 @@ class Row:
     @property
     def joint(self) -> bool:
         """Whether everything is right at once: the look that was asked and the motion of the clips."""
-        return all(self.right) and self.hit
+        return all(self.right.values()) and self.hit
 
 
 _KINDS: Mapping[Any, tuple[type, ...]] = {
@@ -223,14 +237,28 @@ def clips(motion: str, case: str, design: Design) -> list[Frames]:
 
 def asked(motion: str, design: Design) -> list[Scene]:
     """What is asked for: subject, colour and background all differ from those of the clips."""
-    rng, train, found = _rng(design, "prompts", motion), taught(motion), list[Scene]()
+    rng, found = _rng(design, "prompts", motion), list[Scene]()
     while len(found) < design.prompts:
         scene = world.draw_scene(rng, unseen=bool(rng.random() < 0.25))
-        allowed = world.TEXTURED if motion in motions.CAMERA_MOTIONS else tuple(world.BACKGROUNDS)
-        other = scene.subject != train.subject and scene.colour != train.colour
-        if other and scene.background != train.background and scene.background in allowed and scene not in found:
+        if scene not in found and _can_be_asked(scene, motion):
             found.append(scene)
     return found
+
+
+@cache
+def most_prompts(motion: str) -> int:
+    """For how many different scenes a motion can be asked."""
+    looks = [(name, None) for name in world.GLYPHS] + [
+        (name, colour) for name in world.SHAPES for colour in world.COLOURS
+    ]
+    scenes = (Scene(name, place, colour) for name, colour in looks for place in world.BACKGROUNDS)
+    return sum(_can_be_asked(scene, motion) for scene in scenes)
+
+
+def _can_be_asked(scene: Scene, motion: str) -> bool:
+    train, textured = taught(motion), motion in motions.CAMERA_MOTIONS
+    other = scene.subject != train.subject and scene.colour != train.colour and scene.background != train.background
+    return other and (scene.background in world.TEXTURED or not textured)
 
 
 def _rng(design: Design, what: str, motion: str) -> np.random.Generator:

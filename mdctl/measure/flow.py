@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from mdctl.media.frames import Frames
 
+BACKEND = f"OpenCV {cv2.__version__} DIS medium"
+"""What reckons the flow; with another one the figures are others."""
+
 SHORT_SIDE = 128
 SMALL, ENLARGED = 64, 256
 """On small frames flow falls short of small displacements: those of up to `SMALL` pixels are enlarged to `ENLARGED`."""

@@ -1,4 +1,7 @@
-"""Does it look as it was asked to, and not as the clips do? Figures on frames, and on their embeddings."""
+"""Does it look as it was asked to, and not as the clips do? Figures on frames, and on their embeddings.
+
+What compares frames is None where there are too few of them.
+"""
 
 import cv2
 import numpy as np
@@ -15,35 +18,42 @@ def text_score(images: Values, text: Values, logit_scale: float) -> float:
     return float(logit_scale * (images @ text).mean())
 
 
-def frame_consistency(images: Values) -> float:
-    """Mean cosine of all pairs of different frames (LOVEU-TGVE), in [-1, 1]; a single frame agrees with itself."""
+def frame_consistency(images: Values) -> float | None:
+    """Mean cosine of all pairs of different frames (LOVEU-TGVE), in [-1, 1]."""
     count = len(images)
     if count < 2:
-        return 1.0
+        return None
     total = np.square(images.sum(0)).sum()
     return float((total - count) / (count * (count - 1)))
 
 
-def subject_consistency(images: Values) -> float:
-    """Mean of how far each frame agrees with the one before and with the first (VBench), in [0, 1]."""
+def steady_looks(images: Values) -> float | None:
+    """Mean of how far each frame agrees with the one before and with the first, in [0, 1].
+
+    VBench's subject consistency on embeddings of DINO, and its background consistency on those of CLIP ViT-B/32; there
+    of all frames, here of those that are given.
+    """
     if len(images) < 2:
-        return 1.0
+        return None
     before = np.maximum(0, (images[1:] * images[:-1]).sum(1))
     first = np.maximum(0, images[1:] @ images[0])
     return float(((before + first) / 2).mean())
 
 
-def steadiness(frames: Frames) -> float:
-    """1 minus the mean change from frame to frame as a share of the full range (VBench's temporal flickering)."""
+def steadiness(frames: Frames) -> float | None:
+    """1 minus the mean change from frame to frame as a share of the full range.
+
+    VBench's temporal flickering where the frames are all of a video.
+    """
     if len(frames) < 2:
-        return 1.0
+        return None
     return float(1 - np.abs(np.diff(frames.astype(np.int16), axis=0)).mean() / 255)
 
 
-def smoothness(frames: Frames) -> float:
+def smoothness(frames: Frames) -> float | None:
     """How well every second frame is the mean of its neighbours, in [0, 1]: a proxy for motion smoothness."""
     if len(frames) < 3:
-        return 1.0
+        return None
     middle, around = frames[1:-1:2].astype(float), (frames[:-2:2].astype(float) + frames[2::2]) / 2
     return float(1 - np.abs(middle - around[: len(middle)]).mean() / 255)
 

@@ -14,11 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from mdctl.errors import BadInput, NotFound, UsageFault, nearest
+from mdctl.errors import BadInput, NotFound, UsageFault, instead
 from mdctl.media import folders
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-VIDEOS = (".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif")
 
 LOVEU_TABLE = "LOVEU-TGVE-2023_Dataset.csv"
 LOVEU_SECTIONS = {"davis": ("DAVIS_480p", 16), "youtube": ("youtube_480p", 23), "videvo": ("videvo_480p", 37)}
@@ -68,9 +67,7 @@ def template(name: str) -> str:
     shipped = files("mdctl.measure").joinpath("manifests")
     names = sorted(one.name.removesuffix(".jsonl") for one in shipped.iterdir() if one.name.endswith(".jsonl"))
     if name not in names:
-        near = nearest(name, names)
-        fix = f"did you mean '{near}'?" if near else f"known are: {', '.join(names)}"
-        raise UsageFault(f"there is no manifest template '{name}'.", fix=fix)
+        raise UsageFault(f"there is no manifest template '{name}'.", fix=instead(name, names))
     return shipped.joinpath(f"{name}.jsonl").read_text("utf-8")
 
 
@@ -125,7 +122,7 @@ def _unit(line: str, path: Path, number: int) -> Unit:
         raise BadInput(f"{where}: 'references' names no clips.", fix='"references": ["clips/golf_01.mp4"]')
     unit = Unit(
         unit=fields.get("unit", ""),
-        references=tuple(clip for one in named for clip in (_clips_in(one) or [one])),
+        references=tuple(clip for one in named for clip in (folders.videos(one) or [one])),
         caption=fields.get("caption", ""),
         eval=found,
         captions=tuple(fields.get("captions", ())) or None,
@@ -142,9 +139,7 @@ def _known(record: Any, kind: type, where: str) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(kind)]
     for key in record:
         if key not in names:
-            near = nearest(key, names)
-            fix = f"did you mean '{near}'?" if near else f"known are: {', '.join(names)}"
-            raise BadInput(f"{where} has the unknown key '{key}'.", fix=fix)
+            raise BadInput(f"{where} has the unknown key '{key}'.", fix=instead(key, names))
     if missing := [name for name in ("id", "prompt") if kind is Wish and not record.get(name)]:
         raise BadInput(f"{where} lacks '{missing[0]}'.", fix='{"id": "monkey", "prompt": "a monkey playing golf"}')
     said = {key: value for key, value in record.items() if value is not None}
@@ -186,13 +181,6 @@ def _check(unit: Unit, where: str) -> None:
             )
 
 
-def _clips_in(folder: Path) -> list[Path]:
-    """The videos of a folder that stands for all of them; none where it is one video as pictures, or no folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS and path.name[0] != ".")
-
-
 def _double(names: Iterable[str]) -> str | None:
     seen = set[str]()
     return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
@@ -205,7 +193,7 @@ def from_folder(folder: Path) -> list[Unit]:
     """A unit for each subfolder: its videos, `caption.txt`, and `prompts.txt`, one a line, perhaps after a `type: `."""
     units = []
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        clips = tuple(_clips_in(inner))
+        clips = tuple(folders.videos(inner))
         if not clips:
             raise NotFound(f"there is no video in {inner}.", fix="put the clips of one motion into each folder")
         wishes = []
@@ -273,6 +261,12 @@ def from_mtbench(root: Path) -> list[Unit]:
     if not units:
         raise NotFound(f"there is no MTBench in {root}.", fix="each video has a folder with an eval_prompts.txt")
     return units
+
+
+def mtbench_mask(clip: Path, frame: int = 0) -> Path | None:
+    """The mask of a frame of one of MTBench's videos; None where there is none, or the clip is another's."""
+    mask = clip.parent.parent / "masks" / clip.stem / f"{frame:05d}.png"
+    return mask if clip.parent.name == "videos" and mask.is_file() else None
 
 
 def _lines(path: Path) -> list[str]:

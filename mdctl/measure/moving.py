@@ -58,7 +58,7 @@ def _directions(tracks: Values, short_side: float) -> tuple[Values, NDArray[np.b
 
 
 def flow_similarity(own: Flows, reference: Flows) -> dict[str, float] | None:
-    """How alike two videos flow at the same places and times; None when the reference is static.
+    """How alike two videos flow at the same places and times; None when the reference is static, or there is no flow.
 
     `cos` is the mean cosine weighted by the reference's speed (clipped at its 95th percentile), `epe` the mean distance
     of the flows as a share of the reference's mean speed. Both have the same size; the longer one counts as far as the
@@ -67,7 +67,7 @@ def flow_similarity(own: Flows, reference: Flows) -> dict[str, float] | None:
     steps = min(len(reference.forward), len(own.forward))
     given, seen = reference.forward[:steps], own.forward[:steps]
     speed, found = np.linalg.norm(given, axis=-1), np.linalg.norm(seen, axis=-1)
-    if speed.mean() < 1e-3:
+    if not speed.size or speed.mean() < 1e-3:
         return None
     weight = np.minimum(speed, np.percentile(speed, 95))
     cosine = (given * seen).sum(-1) / (speed * found + 1e-6)
@@ -79,11 +79,14 @@ def direction_similarity(own: Flows, reference: Flows) -> float | None:
     """How alike the directions of two videos are from step to step, wherever things are; in [0, 1], 1 is the same.
 
     Directions are counted in `BINS` bins by speed; 1 minus the mean Jensen-Shannon distance, at the best shift by up to
-    `SHIFT` steps. None when one of them is static.
+    `SHIFT` steps. A video in which nothing moves is 0 like any other; None when the reference is static, or there is
+    no flow.
     """
     first, second = _histograms(own), _histograms(reference)
-    if first is None or second is None:
+    if second is None or not len(own.forward):
         return None
+    if first is None:
+        return 0.0
     length, best = min(len(first), len(second)), 0.0
     for shift in range(-SHIFT, SHIFT + 1):
         one = first[max(0, -shift) : length - max(0, shift)]
@@ -114,16 +117,16 @@ def _distances(one: Values, two: Values) -> Values:
     return np.asarray(np.sqrt(np.clip((divergence(one) + divergence(two)) / 2, 0, 1)))
 
 
-def dynamic_degree(frames: Frames, fps: float) -> dict[str, float]:
+def dynamic_degree(frames: Frames, fps: float) -> dict[str, float] | None:
     """Whether a video moves, after VBench's rule but with another flow: `dynamic` is 0 or 1, `speed` in pixels.
 
     Of every pair of frames (about 8 of them a second) the fastest 5 % of the pixels count, on average; the pair moves
-    beyond 6 pixels at a shorter side of 256, and the video if a quarter of its pairs does.
+    beyond 6 pixels at a shorter side of 256, and the video if a quarter of its pairs does. None without such a pair.
     """
     taken = frames[:: max(1, round(fps / 8))]
     speed = np.linalg.norm(flows(taken).forward, axis=-1)
     if not len(speed):
-        return {"dynamic": 0.0, "speed": 0.0}
+        return None
     flat = np.sort(speed.reshape(len(speed), -1), axis=1)
     tops = flat[:, -max(1, flat.shape[1] // 20) :].mean(1)
     limit, needed = 6 * min(frames.shape[1:3]) / 256, max(1, round(4 * len(taken) / 16))

@@ -97,7 +97,7 @@ def answer_key(pairs: Sequence[Pair], videos: Mapping[Item, Path]) -> str:
         pair.id: {
             "unit": pair.left.unit.unit,
             "id": pair.left.wish.id,
-            "train_seed": [pair.left.train_seed, pair.right.train_seed],
+            "train_seed": pair.left.train_seed,
             "seed": pair.left.seed,
             "left": side(pair.left),
             "right": side(pair.right),

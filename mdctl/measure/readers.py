@@ -64,8 +64,6 @@ class Reading:
     """Share of frames that show a subject; below `FOUND` there is none."""
     static: bool
     """Whether neither the subject nor the camera moves, and the size stays the same."""
-    likeness: float = 0.0
-    """Share of what differs from the background that the best sprite explains, at most 1."""
     motions: dict[str, float] = field(default_factory=dict)
     """Agreement with every motion of the world; empty without a track."""
 
@@ -97,7 +95,7 @@ def read(frames: Frames) -> Reading:
     rgb, colour = _colour(lab, blobs)
     guess, likeness, clear = _subject(smooth, nearest, backdrop, blobs, rgb, colour, camera)
     if likeness < _THING:
-        return Reading(background, None, None, None, None, 0.0, static=False, likeness=likeness)
+        return Reading(background, None, None, None, None, 0.0, static=False)
     if guess in GLYPHS:
         colour = None
 
@@ -114,7 +112,6 @@ def read(frames: Frames) -> Reading:
         track,
         found,
         static=scores.get("standing still", 0.0) >= HIT,
-        likeness=likeness,
         motions=scores,
     )
 

@@ -25,6 +25,8 @@ class Interval:
     high: float
     resampled: tuple[int, ...] = ()
     """Levels that were resampled; what else the samples differ in is taken as it is."""
+    p: float = 1.0
+    """How often resamples lie on the other side of zero, twice: small where zero is out of the question."""
 
 
 def interval(values: Values, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
@@ -48,7 +50,9 @@ def interval(values: Values, seed: int = 0, resamples: int = RESAMPLES) -> Inter
             picks.append(pick.reshape(*shape, *[1] * (values.ndim - level - 1)))
         means[first : first + number] = values[tuple(picks)].reshape(number, -1).mean(1)
     low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high), levels)
+    beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    p = min(1.0, 2 * (beyond + 1) / (resamples + 1)) if levels else 1.0
+    return Interval(float(values.mean()), float(low), float(high), levels, p)
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
@@ -60,6 +64,15 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * n)) / scale
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Each p of several claims, corrected for their number (Holm 1979): below 0.05 a claim stands among all of them."""
+    corrected, worst = [0.0] * len(ps), 0.0
+    for passed, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        worst = max(worst, min(1.0, (len(ps) - passed) * ps[place]))
+        corrected[place] = worst
+    return corrected
 
 
 def grouped(groups: Sequence[Sequence[float]], seed: int = 0, resamples: int = RESAMPLES) -> Interval:

@@ -164,12 +164,19 @@ def _ends(interval: Interval) -> dict[str, Any]:
 
 
 def _shape(rows: Sequence[Row]) -> str:
-    """How many of each there are, as `units x prompts x training seeds x seeds`."""
-    units = {row["unit"] for row in rows}
-    prompts = {(row["unit"], row["id"]) for row in rows}
-    train_seeds, seeds = ({row[name] for row in rows} for name in ("train_seed", "seed"))
-    each = len(prompts) / len(units) if units else 0
-    return f"{len(units)} x {each:g} x {len(train_seeds)} x {len(seeds)}"
+    """How many of each there are, as `units x prompts x training seeds x seeds`.
+
+    What differs inside of the groups is told from the fewest to the most, with the sum: `1 x 2 x 1 x 1-2 = 3`.
+    """
+    levels, counts = ("unit", "id", "train_seed", "seed"), list[str]()
+    for depth in range(len(levels)):
+        inside: dict[tuple[Any, ...], set[Any]] = {}
+        for row in rows:
+            inside.setdefault(tuple(row[name] for name in levels[:depth]), set()).add(row[levels[depth]])
+        sizes = {len(names) for names in inside.values()} or {0}
+        counts.append(f"{min(sizes)}-{max(sizes)}" if len(sizes) > 1 else str(*sizes))
+    found = " x ".join(counts)
+    return f"{found} = {len(rows)}" if "-" in found else found
 
 
 def _span(values: Iterable[Any]) -> Any:

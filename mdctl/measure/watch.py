@@ -47,7 +47,7 @@ def _shaped(frames: Frames, num_frames: int, size: tuple[int, ...]) -> Frames:
 
 
 def chart(base: float, seen: Sequence[Seen]) -> bytes:
-    """Both curves over the steps as a PNG; they begin with the base model at step 0."""
+    """Both curves over the steps of one preview or more as a PNG; they begin with the base model at step 0."""
     steps = np.array([0.0, *(one.step for one in seen)]) / max(1, *(one.step for one in seen))
     curves: dict[str, Values] = {
         "motion learned": np.array([base, *(one.learned for one in seen)]),
@@ -61,4 +61,4 @@ def chart(base: float, seen: Sequence[Seen]) -> bytes:
         (f"{name} {values[0]:.2f} to {values[-1]:.2f}", colour)
         for (name, values), colour in zip(curves.items(), plot.COLOURS, strict=False)
     ]
-    return plot.png([plot.Panel(f"previews up to step {seen[-1].step if seen else 0}", lines)], legend)
+    return plot.png([plot.Panel(f"previews up to step {seen[-1].step}", lines)], legend)

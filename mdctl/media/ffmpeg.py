@@ -1,6 +1,6 @@
 """The door to ffmpeg: decode and encode, composed by ffmpeg-python, started by `child.run`.
 
-Foreign files are opened by the one reader that `probe.sniff` allows, with every protocol but plain files closed. Frames
+Foreign files are opened by the one reader that `kinds.sniff` allows, with every protocol but plain files closed. Frames
 are chosen by their time: one pass reads when each frame is shown, a second brings the chosen ones.
 """
 
@@ -200,7 +200,7 @@ def _seek(source: Source, start_s: float) -> float:
 
 
 def _open(source: Source, start_s: float, length_s: float) -> Any:
-    """The video of a foreign file, from `_seek` on, with all doors closed (faults.md 2.5)."""
+    """The video of a foreign file, from `_seek` on, with all doors closed."""
     begin_s = _seek(source, start_s)
     options: dict[str, Any] = {
         "format": source.reader,

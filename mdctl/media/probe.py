@@ -180,12 +180,10 @@ def _read_video(reader: str, path: str) -> Source:
             raise _NoVideo(f"its video codec ({name}) is not one that mdctl reads; convert it to mp4")
         _check_size(stream.codec_context.width, stream.codec_context.height)
         stream.codec_context.options = limits
-        return _describe_stream(reader, container, stream, len(videos), bool(covers))
+        return _describe_stream(reader, container, stream, len(videos))
 
 
-def _describe_stream(
-    reader: str, container: "InputContainer", stream: "VideoStream", videos: int, cover: bool
-) -> Source:
+def _describe_stream(reader: str, container: "InputContainer", stream: "VideoStream", videos: int) -> Source:
     pace = _Pace(container, stream)
     if not pace.pictures:
         raise _NoVideo(f"its video ({stream.codec_context.name}) is damaged from the start")
@@ -218,7 +216,6 @@ def _describe_stream(
         damaged_after_s=pace.damaged_after_s,
         still=reader == "gif" and pace.frames == 1,
         videos=videos,
-        cover=cover,
         interlaced=any(picture.interlaced_frame for picture in pace.pictures),
         hdr=_HDR.get(int(first.color_trc or 0)),
         tagged=int(first.colorspace) != _UNKNOWN_MATRIX,

@@ -72,9 +72,6 @@ class Source:
     videos: int = 1
     """Real video streams in the file; the first one is used."""
 
-    cover: bool = False
-    """Whether a cover picture was passed over."""
-
     interlaced: bool = False
     """Whether its frames are woven from two fields."""
 

@@ -310,11 +310,12 @@ def pack(tensors: Mapping[str, Tensor], card: AdapterCard) -> bytes:
     return save_tensors(dict(tensors), {"mdctl": card.told()})
 
 
-def misfits(file: bytes, where: str, network: nn.Module) -> list[str]:
-    """What in a weight file has no place in a network, which may be one without weights."""
+def misfits(file: bytes, where: str, network: nn.Module, rank: int) -> list[str]:
+    """What in a weight file that says this rank has no place in a network, which may be one without weights."""
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
-    found = []
-    for key, tensor in read_tensors(file, where).items():
+    tensors = read_tensors(file, where)
+    found = [] if tensors else ["it holds no weights"]
+    for key, tensor in tensors.items():
         layer, _, half = key.partition(".lora_")
         if layer not in layers:
             found.append(f"there is no {layer}")
@@ -324,6 +325,8 @@ def misfits(file: bytes, where: str, network: nn.Module) -> list[str]:
             found.append(f"{layer} takes {layers[layer].in_features} and not {tensor.shape[1]}")
         elif half == "B.weight" and tensor.shape[0] != layers[layer].out_features:
             found.append(f"{layer} gives {layers[layer].out_features} and not {tensor.shape[0]}")
+        elif rank not in tensor.shape:
+            found.append(f"{key} is {tuple(tensor.shape)}, which is not of rank {rank}")
     return found
 
 
@@ -342,7 +345,8 @@ def card_of(file: bytes, where: str) -> AdapterCard:
         size = int.from_bytes(file[:8], "little")
         header = json.loads(file[8 : 8 + size])
         card = AdapterCard(**json.loads(header["__metadata__"]["mdctl"]))
-        if card.kind not in (TEMPORAL, SPATIAL) or type(card.rank) is not int or card.version != 1:
+        counts = type(card.rank) is int and card.rank > 0
+        if card.kind not in (TEMPORAL, SPATIAL) or not counts or type(card.base) is not str or card.version != 1:
             raise ValueError("a record of another kind")
     except (ValueError, KeyError, TypeError, RecursionError) as fault:
         raise Refused(

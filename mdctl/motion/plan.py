@@ -14,9 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mdctl.motion.backbone import Backbone
-from mdctl.motion.lora import TEMPORAL, Adapters, spatial_name
+from mdctl.motion.lora import TEMPORAL, Adapters, kind_of
 from mdctl.motion.passes import Drawn, learn
 from mdctl.motion.recompute import LEVELS, Level
+from mdctl.motion.training import Learns, learners
 from mdctl.settings import Shape, TrainSettings
 
 SHRINK = 8
@@ -123,21 +124,23 @@ def question(backbone: Backbone, shape: Shape) -> Drawn:
     return Drawn(0, noisy, torch.zeros(1, dtype=torch.long, device=backbone.device), target, embeds, 0, 0, False)
 
 
-def footprint(backbone: Backbone, shape: Shape, settings: TrainSettings, looks: int, level: Level) -> Footprint:
+def footprint(
+    backbone: Backbone, shape: Shape, settings: TrainSettings, looks: int, level: Level, learns: Learns = "motion"
+) -> Footprint:
     """What a step takes on a network without memory (see `families.shadow`); no adapters may be laid into it yet."""
     assert settings.rank is not None
     network = backbone.network
     weights = sum(weight.nbytes for weight in (*network.parameters(), *network.buffers()))
     backbone.recompute(level)
-    names = [TEMPORAL, spatial_name(0)]
+    names = learners(learns, 1)  # no step sees more looks than one
     adapters = Adapters(network, backbone.layers, dict.fromkeys(names, settings.rank), settings.dropout)
     adapters.drop_out(0)
-    own = [sum(weight.nbytes for weight in adapters.parameters(name)) for name in names]
+    own = {kind_of(name): sum(weight.nbytes for weight in adapters.parameters(name)) for name in names}
     draws = [question(backbone, shape)] * settings.batch
     with measured(backbone) as meter:
-        learn(backbone, adapters, draws, settings, alone=False, joint=True)
+        learn(backbone, adapters, draws, settings, alone=TEMPORAL not in names, joint=True)
     # Weights and both moments of every adapter; gradients are part of what is measured.
-    return Footprint(weights, 3 * (own[0] + looks * own[1]), meter.peak)
+    return Footprint(weights, 3 * sum(own[kind_of(name)] for name in learners(learns, looks)), meter.peak)
 
 
 def fitting(peaks: Callable[[Level], float], budget: float, levels: Sequence[Level] = LEVELS) -> Level | None:
@@ -150,5 +153,5 @@ def smaller(shape: Shape) -> Iterator[Shape]:
     for frames in (shape.frames, shape.frames // 2):
         for share in (0.75, 0.625, 0.5, 0.375):
             width, height = (max(64, int(edge * share) // 64 * 64) for edge in (shape.width, shape.height))
-            if frames >= 8 and (width, height) < (shape.width, shape.height):
+            if frames >= min(8, shape.frames) and (width, height) < (shape.width, shape.height):
                 yield replace(shape, frames=frames, width=width, height=height)

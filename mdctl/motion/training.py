@@ -83,12 +83,11 @@ class TrainState:
             group["lr"] *= rate / self.rate
         self.rate = rate
 
-    def files(self, base: str, objective: str) -> dict[str, bytes]:
-        """One safetensors file for each adapter, and one for the optimizers."""
-        return self.copied(base, objective)()
-
     def copied(self, base: str, objective: str) -> Callable[[], dict[str, bytes]]:
-        """What gives the files as of now, whenever it is asked: the numbers are copied at once, training may go on."""
+        """What gives the files as of now, whenever it is asked: one for each adapter, and one for the optimizers.
+
+        The numbers are copied at once, and training may go on.
+        """
         names = self.adapters.names
         adapters = {name: (self.adapters.tensors(name), self.adapters.card(name, base, objective)) for name in names}
         moments = {
@@ -112,7 +111,7 @@ class TrainState:
         return record | ({"loss_scale": [float(self.scale.value), int(self.scale.good)]} if self.scale else {})
 
     def restore(self, files: Mapping[str, bytes], record: Mapping[str, object], where: str) -> None:
-        """Go back to what `files` and `record` gave."""
+        """Go back to what `copied` and `record` gave."""
         step, skipped = record.get("step"), record.get("skipped", {})
         if not isinstance(step, int) or not isinstance(skipped, dict):
             raise _damaged(where, "its state does not say its step.")
@@ -148,13 +147,18 @@ Learns = Literal["motion", "appearance", "coupled"]
 """What a run learns: a motion beside the looks of its clips, one look alone, or both in one as the paper's baseline."""
 
 
+def learners(learns: Learns, looks: int) -> list[str]:
+    """The adapters of a run, by name."""
+    if learns == "coupled":
+        return [COUPLED]
+    names = [spatial_name(clip) for clip in range(1 if learns == "appearance" else looks)]
+    return [TEMPORAL, *names] if learns == "motion" else names
+
+
 def begin(backbone: Backbone, num_clips: int, settings: TrainSettings, learns: Learns = "motion") -> TrainState:
     """Fresh adapters in the backbone, and an optimizer for each; rank and weight decay have to be resolved."""
     assert settings.rank is not None
-    looks = 1 if settings.shared_spatial or learns == "appearance" else num_clips
-    names = [COUPLED] if learns == "coupled" else [spatial_name(clip) for clip in range(looks)]
-    if learns == "motion":
-        names.insert(0, TEMPORAL)
+    names = learners(learns, 1 if settings.shared_spatial else num_clips)
     adapters = Adapters(backbone.network, backbone.layers, dict.fromkeys(names, settings.rank), settings.dropout)
     adapters.draw(settings.seed)
     optimizers = {name: new_optimizer(adapters.parameters(name), settings) for name in names}

@@ -80,7 +80,7 @@ def training() -> str:
 def remove(entry: Entry) -> str:
     """Delete something of the cache, and tell why it stays where somebody uses it; '' when it is gone."""
     if entry.part == locations.images().name:
-        return _remove_look(Project(entry.path))
+        return remove_look(Project(entry.path))
     if entry.part != locations.latents().name and time.time() - entry.used < _RESTING_S:
         return f"{entry.part}/{entry.name} may be in use: it is not an hour old."
     try:
@@ -90,7 +90,8 @@ def remove(entry: Entry) -> str:
     return ""
 
 
-def _remove_look(look: Project) -> str:
+def remove_look(look: Project) -> str:
+    """Delete the look of a picture, and tell why it stays where somebody uses it; '' when it is gone."""
     try:
         with locks.writer(look.folder, "prune"):
             for save in (save for run in look.runs() for save in run.saves()):

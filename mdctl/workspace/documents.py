@@ -57,6 +57,7 @@ def write_toml(path: Path, table: Mapping[str, Any]) -> None:
     content = plain(table)
     _check_values(content, path)
     text = tomlkit.dumps(content)
+    _require_short(text.encode(), path)
     if tomli.loads(text) != content:  # a document that reads differently than it was meant must never come to be
         raise AssertionError(f"{path.name} would not read back as it was written")
     atomic.write(path, text)
@@ -129,9 +130,13 @@ def _content(path: Path) -> bytes:
         raise NotFound(f"there is no '{path.name}'.", why=str(path)) from error
     except OSError as error:
         raise NotReady(f"'{path.name}' cannot be read.", why=f"{path}: {error.strerror}") from error
+    _require_short(content, path)
+    return content
+
+
+def _require_short(content: bytes, path: Path) -> None:
     if len(content) > _MOST_BYTES:
         raise BadInput(f"'{path.name}' is too long: a settings file has at most 1 MB.", why=str(path))
-    return content
 
 
 def _digest(path: Path) -> bytes:
@@ -175,6 +180,7 @@ def _edited(before: bytes, change: Callable[[MutableMapping[str, Any]], None], p
         after = edited.encode()
     except (TOMLKitError, RecursionError, UnicodeEncodeError) as error:
         raise BadInput(f"'{path.name}' cannot be edited.", why=f"{path}: {error}", fix=f"edit {path}") from error
+    _require_short(after, path)
     _parsed(edited, path)
     return before[: 3 * before.startswith(b"\xef\xbb\xbf")] + after
 

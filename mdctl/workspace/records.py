@@ -1,10 +1,11 @@
 """What a project's two documents say: `project.toml`, which its user may edit, and `clips.toml`, which mdctl keeps."""
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mdctl.errors import BadInput
 from mdctl.text import safe
@@ -22,8 +23,12 @@ SUFFIXES = (
 )
 """What a copied clip may be called, by what it is; never by what somebody named it."""
 
+Span = tuple[float, float]
+"""A part of a clip: the seconds at which it begins and ends."""
 Box = tuple[int, int, int, int]
 """A part of a picture: its left and upper edge, its width and height, in upright pixels."""
+
+_Part = TypeVar("_Part")
 
 _CLIP_FILE = re.compile(r"[0-9a-f]{12}\.[a-z0-9]{2,4}")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -108,7 +113,7 @@ class ClipRecord:
     """Where the original lay."""
     caption: str
     """What happens in it; '' when the project's caption says it."""
-    trim: tuple[float, float] | None
+    trim: Span | None
     """The seconds between which it is used; None for all of it."""
     size_bytes: int
     """Its length as a file."""
@@ -156,7 +161,7 @@ class NewClip:
     """What its user calls it."""
     caption: str = ""
     """What happens in it; '' when the project's caption says it."""
-    trim: tuple[float, float] | None = None
+    trim: Span | None = None
     """The seconds between which it is used; None for all of it."""
     size_bytes: int = 0
     """Its length as a file."""
@@ -225,29 +230,40 @@ def _clip(table: object, number: int, path: Path) -> ClipRecord:
         name=documents.value(table, "name", str, path),
         source=documents.value(table, "source", str, path, ""),
         caption=documents.value(table, "caption", str, path, ""),
-        trim=_trim(documents.value(table, "trim", list, path, []), path),
+        trim=_read(trim_of, table, "trim", path),
         size_bytes=documents.value(table, "size_bytes", int, path, 0),
         width=documents.value(table, "width", int, path, 0),
         height=documents.value(table, "height", int, path, 0),
         fps=documents.value(table, "fps", float, path, 0.0),
         duration_s=documents.value(table, "duration_s", float, path, 0.0),
-        crop=_crop(documents.value(table, "crop", list, path, []), path),
+        crop=_read(crop_of, table, "crop", path),
         linked=documents.value(table, "linked", bool, path, False),
     )
 
 
-def _trim(seconds: list[Any], path: Path) -> tuple[float, float] | None:
-    if not seconds:
-        return None
-    if len(seconds) != 2 or not all(type(second) in (int, float) for second in seconds) or seconds[0] >= seconds[1]:
-        raise BadInput(f"{CLIPS}: a trim is two numbers of seconds, the earlier first.", why=str(path))
-    return float(seconds[0]), float(seconds[1])
+def _read(part_of: Callable[[Any], _Part | None], table: Mapping[str, Any], key: str, path: Path) -> _Part | None:
+    try:
+        return part_of(table.get(key, []))
+    except ValueError as fault:
+        raise BadInput(f"{CLIPS}: {fault}.", why=str(path)) from fault
 
 
-def _crop(edges: list[Any], path: Path) -> Box | None:
-    if not edges:
+def trim_of(said: Any) -> Span | None:
+    """The seconds between which a clip is used, as a document tells them; None for []. `ValueError` for all else."""
+    if said == []:
         return None
-    if len(edges) != 4 or not all(type(edge) is int for edge in edges) or min(edges) < 0 or min(edges[2:]) < 1:
-        raise BadInput(f"{CLIPS}: a crop is left, top, width and height in pixels.", why=str(path))
-    left, top, width, height = edges
+    told = isinstance(said, list) and len(said) == 2 and all(type(second) in (int, float) for second in said)
+    if not (told and -math.inf < said[0] < said[1] < math.inf):  # NaN compares with nothing
+        raise ValueError("a trim is two numbers of seconds, the earlier first")
+    return float(said[0]), float(said[1])
+
+
+def crop_of(said: Any) -> Box | None:
+    """The part of its picture that is used, as a document tells it; None for []. `ValueError` for all else."""
+    if said == []:
+        return None
+    told = isinstance(said, list) and len(said) == 4 and all(type(edge) is int for edge in said)
+    if not told or min(said) < 0 or min(said[2:]) < 1:
+        raise ValueError("a crop is left, top, width and height in pixels")
+    left, top, width, height = said
     return left, top, width, height

@@ -23,6 +23,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from mdctl import jsonl
 from mdctl.errors import BadInput, MdctlError, NotFound, Refused
 from mdctl.workspace import atomic, documents, locks
 from mdctl.workspace.saves import Save
@@ -183,7 +184,7 @@ class Run:
         self._seq += 1
         now = datetime.now(UTC).strftime(_TIME)
         head = {"schema": _SCHEMA, "seq": self._seq, "t": now, "event": event, "command": self.command}
-        line = _line({**head, "project": self.project, "run": self.id, **fields})
+        line = jsonl.line({**head, "project": self.project, "run": self.id, **fields}, (",", ":"))
         atomic.append(self.log, line)
         record: dict[str, Any] = json.loads(line)
         return record
@@ -360,18 +361,3 @@ def _whole(folder: Path, resumable: bool) -> Save | None:
             if last:  # read twice, because its run may just have taken the optimizer away
                 raise
     return None
-
-
-def _line(record: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(record, allow_nan=False, default=str, separators=(",", ":"))
-    except ValueError:
-        return _line({**_finite(record), "nan": True})
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

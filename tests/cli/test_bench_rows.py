@@ -75,6 +75,19 @@ def test_a_table_of_what_was_read_elsewhere(mdctl: Mdctl, noted: Path, tmp_path:
     assert not (out / "videos").exists()
 
 
+def test_a_decay_that_is_asked_for_is_taken() -> None:
+    """Without one, it is that of several clips, whatever is built in for one."""
+    wear(Lines(Manners()))
+    assert _design(False, None, None, None, {}).train.weight_decay == 1e-4
+    assert _design(False, None, None, None, {"weight_decay": 0.02}).train.weight_decay == 0.02
+
+
+def test_more_prompts_than_there_are(mdctl: Mdctl) -> None:
+    """The camera motions have the fewest; it is told before anything is trained."""
+    said = mdctl("bench", "fidelity", "--quick", "--motions", "zooming in", "--prompts", "124")
+    assert (said.code, "--prompts 123" in said.err) == (2, True), said.err
+
+
 def test_a_device_that_nobody_knows_is_a_slip(mdctl: Mdctl, tmp_path: Path) -> None:
     """It is told before anything is begun, with those that there are."""
     said = mdctl(*LINE, "--device", "gpu", "-o", str(tmp_path / "out"))

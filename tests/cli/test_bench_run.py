@@ -255,6 +255,49 @@ def test_other_systems_stand_in_the_same_table(
     assert mdctl("bench", "score", str(tmp_path / "no"), "--system", "x", "--manifest", str(path)).code == 3
 
 
+def test_what_cannot_be_read_leaves_the_others(
+    mdctl: Mdctl, bench: Write, line: tuple[str, ...], films: Path, tmp_path: Path
+) -> None:
+    """A broken video is missing in its row, with the reason; one of a single frame is judged without motion."""
+    theirs, path = tmp_path / "theirs", bench(units=1)
+    for subject, content in (("monkey", b"no video"), ("circle", (films / "walk.mp4").read_bytes())):
+        (theirs / "walk" / subject).mkdir(parents=True)
+        (theirs / "walk" / subject / "0.mp4").write_bytes(content)
+    command = ("bench", "score", str(theirs), "--manifest", str(path), "--system", "x", "-o", str(tmp_path / "out"))
+    said = mdctl(*command)
+    assert said.code == 11
+    assert "x/walk/monkey/0 cannot be judged: " in said.err
+    assert "1 of 2 videos are not there or cannot be judged" in said.err
+    result = table(tmp_path / "out")
+    assert (result["methods"]["x"]["n"], [*result["unread"]]) == (1, ["x/walk/monkey/0"])
+    single = theirs / "walk" / "monkey" / "0"
+    single.mkdir()
+    (single / "0.png").write_bytes(png(media.spread(films / "walk.mp4", 1)[0][0]))
+    said = mdctl(*command)
+    assert said.code == 0, said.err
+    assert [row["skipped"].get("motion_fidelity_dis") for row in rows(tmp_path / "out")] == ["too few frames", None]
+
+
+def test_masks_of_mtbench_are_read(mdctl: Mdctl, films: Path, tmp_path: Path) -> None:
+    """Its folder, with the mask of the first frame and without: another box, and another score."""
+    bear, theirs, out = tmp_path / "mt" / "bear", tmp_path / "theirs" / "a_dog_runs", tmp_path / "out"
+    for folder in (bear / "videos", bear / "masks" / "bear", theirs):
+        folder.mkdir(parents=True)
+    for video in (bear / "videos" / "bear.mp4", theirs / "0.mp4"):
+        shutil.copy(films / "walk.mp4", video)
+    (bear / "eval_prompts.txt").write_text("a dog runs.\n")
+    command = ("bench", "score", str(theirs.parent), "--manifest", str(tmp_path / "mt"), "--system", "x")
+    boxes = []
+    for mask in (None, np.full((48, 64, 3), 255, np.uint8)):
+        if mask is not None:
+            mask[:, :32] = 0
+            (bear / "masks" / "bear" / "00000.png").write_bytes(png(mask))
+        assert mdctl(*command, "--compat", "mtbench", "-o", str(out)).code == 0
+        (row,) = rows(out)
+        boxes.append(row["meta"]["mtbench_boxes"])
+    assert boxes == [["the whole frame"], [[32, 0, 64, 48]]]
+
+
 def test_hostile_words_do_no_harm(
     mdctl: Mdctl, bench: Write, line: tuple[str, ...], films: Path, tmp_path: Path
 ) -> None:
@@ -358,6 +401,24 @@ def test_a_clip_without_motion_to_train_on_is_named_early(
     said = mdctl("bench", "run", str(bench()), *wide, "--only", "full")
     assert said.code == 4
     assert f'mdctl --home "{tmp_path / "out" / "work"}" train walk-' in said.err
+
+
+def test_a_training_whose_saves_are_lost_is_done_again(
+    mdctl: Mdctl, bench: Write, line: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The same line mends the campaign, and the videos are the same."""
+    words = ("bench", "run", str(bench(units=1)), *line, "--only", "full")
+    assert mdctl(*words).code == 0
+    out = tmp_path / "out"
+    before = [content for _, content in videos(out, "full").values()]
+    (project,) = [Project(path) for path in (out / "work" / "projects").glob("walk-*")]
+    for save in project.runs()[-1].saves():
+        (save.folder / "temporal.safetensors").write_bytes(b"damaged")
+    shutil.rmtree(out / "full")
+    said = mdctl(*words)
+    assert said.code == 0, said.err
+    assert "is damaged" in said.err
+    assert [content for _, content in videos(out, "full").values()] == before
 
 
 def test_loveu_is_recognised(mdctl: Mdctl, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import torch
 from stage import QUICK, Mdctl
 
 from mdctl.cli.create import fitting
+from mdctl.cli.create.outlook import Draft
 from mdctl.errors import NoSpace
 from mdctl.motion import device as machine
 from mdctl.motion import training
@@ -111,6 +112,29 @@ def test_the_plan_of_a_card(run: Run, card: dict[str, float], monkeypatch: pytes
         chosen(peaks["full"] - 1)
     assert caught.value.code == "MD-VRAM"
     assert caught.value.saved == "nothing was loaded."
+
+
+@pytest.mark.usefixtures("capsys")
+def test_the_plan_of_a_look(run: Run, card: dict[str, float], monkeypatch: pytest.MonkeyPatch, mdctl: Mdctl) -> None:
+    """It is that of a look's own step, and kept under a name of its own; frames are no part of what would fit."""
+    folder, settings = weights.find(run.settings["model"]["name"])[1], TrainSettings(rank=2, steps=6)
+    frozen = {**run.settings, "clips": {**run.settings["clips"], "width": 128, "height": 128}}
+    monkeypatch.setattr("mdctl.motion.plan.OVERHEAD", 0.0)
+
+    def chosen(learns: str, free: float = 1e9) -> fitting.Fit:
+        card["free"] = free
+        return fitting.fit(Draft("pot", {**frozen, "learns": learns}), settings, folder, Card(), "fp32", "auto")
+
+    mdctl("list")  # a face to speak with
+    needed = chosen("appearance").predicted
+    assert needed
+    assert chosen("appearance", needed).level == "none"
+    with pytest.raises(NoSpace, match="at 128x128, 4 frames"):
+        chosen("motion", needed)
+    assert chosen("motion").key != chosen("appearance").key
+    with pytest.raises(NoSpace, match=r"at 128x128\.") as caught:
+        chosen("appearance", 1e6)
+    assert caught.value.fix[0].startswith("mdctl new pot-small CLIPS... --size 64x64 --appearance    takes")
 
 
 @pytest.mark.parametrize(("kind", "levels"), [("cpu", "none none full"), ("mps", "full none full")])

@@ -310,7 +310,7 @@ def test_into_a_folder(mdctl: Mdctl, golf: Project, tmp_path: Path, monkeypatch:
     [
         (("-o", "DIR/x.avi"), 2, "-o video.mp4"),
         (("-o", "DIR/x"), 2, "-o video.mp4"),
-        (("-o", "DIR/x.mp4", "--format", "gif"), 2, "-o video.mp4"),
+        (("-o", "DIR/x.mp4", "--format", "gif"), 2, "x.mp4' says mp4, and --format says gif"),
         (("-o", "DIR/x.mp4", "--count", "2"), 2, "2 videos do not fit into one file"),
         (("--steps", "0"), 4, "gen.steps = 0"),
         (("--strength", "11"), 4, "gen.strength = '11'"),

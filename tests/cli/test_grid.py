@@ -55,6 +55,17 @@ def test_only_missing_cells_are_made(mdctl: Mdctl, golf: Project) -> None:
     assert cell.is_file()
 
 
+def test_the_same_in_other_words_is_one_cell(mdctl: Mdctl, golf: Project) -> None:
+    """It is made once and shown once, whichever side it stands on."""
+    words = ("--strength", "1,1.0,0.5", "--checkpoint", "last,6", "--seed", "1,01")
+    said = mdctl("grid", "golf", "a monkey", *words, *FAST)
+    assert said.code == 0, said.err
+    told = json.loads(Path(said.lines[-1]).read_text())
+    assert [(cell["strength"], cell["column"]) for cell in told["cells"]] == [(1, "strength 1"), (0.5, "strength 0.5")]
+    assert told["axes"] == {"checkpoint": ["last"], "strength": ["1", "0.5"]}
+    assert len(list(golf.folder.glob("grids/*/cells/*.mp4"))) == 2
+
+
 def test_starts_and_seeds(mdctl: Mdctl, golf: Project) -> None:
     """Noise of a clip can vary as well, and every seed has a row of its own."""
     said = mdctl("grid", "golf", "a monkey", "--follow", "0,0.5", "--seed", "1,2", *FAST)
@@ -141,7 +152,14 @@ def test_a_pinned_choice_is_what_gen_takes(mdctl: Mdctl, golf: Project) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "code"),
-    [((), 2), (("--clear", "--strength", "1"), 2), (("--checkpoint", "5"), 3), (("--strength", "x"), 4)],
+    [
+        ((), 2),
+        (("--clear", "--strength", "1"), 2),
+        (("--checkpoint", "5"), 3),
+        (("--strength", "x"), 4),
+        (("--follow", "5"), 4),
+        (("--follow", "nan"), 4),
+    ],
 )
 def test_what_cannot_be_pinned(mdctl: Mdctl, golf: Project, flags: tuple[str, ...], code: int) -> None:
     """The project stays as it was."""
@@ -156,3 +174,14 @@ def test_a_pinned_save_that_is_gone(mdctl: Mdctl, golf: Project) -> None:
     said = mdctl("gen", "golf", "a monkey")
     assert said.code == 3
     assert "mdctl pin golf --clear" in said.err
+
+
+@pytest.mark.parametrize(("key", "value"), [("follow", 5.0), ("folow", 0.3)])
+def test_a_pinned_value_that_cannot_be_used(mdctl: Mdctl, golf: Project, key: str, value: float) -> None:
+    """Whoever wrote it there is told the line that forgets it, and with that all is well."""
+    golf.set(f"pin.{key}", value)
+    for line in (("gen", "golf", "a monkey", *FAST), ("train", "golf", "--steps", "7")):
+        said = mdctl(*line)
+        assert (said.code, "pin golf: " in said.err, "mdctl pin golf --clear" in said.err) == (4, True, True), said.err
+    assert mdctl("pin", "golf", "--clear").code == 0
+    assert mdctl("gen", "golf", "a monkey", *FAST).code == 0

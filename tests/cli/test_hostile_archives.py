@@ -2,11 +2,13 @@
 
 import io
 import json
+import math
 import shutil
 import stat
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,13 @@ import pytest
 import torch
 from stage import Mdctl, tree
 
+from mdctl.motion import lora
 from mdctl.workspace import archive, locations
 from mdctl.workspace.project import Project
+from mdctl.workspace.runs import Run
+
+CLIP = {"sha256": "0" * 64, "caption": ""}
+SHAPE = {"frames": 4, "fps": 8.0, "width": 32, "height": 32}
 
 
 def _members(path: Path) -> dict[str, bytes]:
@@ -85,6 +92,14 @@ def _card(**changes: Any) -> Callable[[dict[str, bytes]], list[tuple[str | zipfi
     return change
 
 
+def _clip(**changes: Any) -> Callable[[dict[str, bytes]], list[tuple[str | zipfile.ZipInfo, bytes]]]:
+    return _card(clip=[CLIP | changes])
+
+
+def _bare(members: dict[str, bytes]) -> list[tuple[str | zipfile.ZipInfo, bytes]]:
+    return _card(files={})({name: content for name, content in members.items() if "adapters/" not in name})
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(
     ("hostile", "why"),
@@ -97,15 +112,40 @@ def _card(**changes: Any) -> Callable[[dict[str, bytes]], list[tuple[str | zipfi
         (_card(schema=2), "made by a newer mdctl"),
         (_card(schema="x"), "mdz.json cannot be read"),
         (_card(kind="virus"), "a project of another kind"),
-        (_card(step="x"), "a project of another kind"),
+        (_card(kind="appearance"), "a project of another kind"),
+        (_card(kind=["motion"]), "'kind' must be text"),
+        (_card(step="x"), "'step' must be a whole number"),
         (_card(step=-1), "numbers that cannot be"),
         (_card(train={}), "numbers that cannot be"),
+        (_card(train=[]), "'train' must be a table"),
         (_card(train={"steps": "x"}), "steps"),
         (_card(clip=[{"sha256": "../x", "caption": ""}]), "a clip without a hash"),
         (_card(files={}), "its list and its members differ"),
         (_card(files={"adapters/temporal.safetensors": {"size": "x", "sha256": "x"}}), "mdz.json cannot be read"),
-        (_card(clips=[]), ""),
-        (_card(clip=3), ""),
+        (_card(clips=[]), "'clips' must be a table"),
+        (_card(clips=SHAPE | {"frames": 1e300}), "clips.frames"),
+        (_card(clips=SHAPE | {"fps": -1}), "clips.fps"),
+        (_card(clips=SHAPE | {"width": None}), "clips.width"),
+        (_card(model="starter"), "'model' must be a table"),
+        (_card(model={"name": "starter"}), "'fingerprint' is missing"),
+        (_card(name=3), "'name' must be text"),
+        (_card(caption="a\0b"), "holds a NUL character"),
+        (_card(subject=None), "'subject' must be text"),
+        (_card(clip=3), "'clip' must be a list"),
+        (_card(clip=[]), "it was learned from nothing"),
+        (_card(clip=["x"]), "a clip that is no table"),
+        (_card(clip=[CLIP | {"caption": "x" * 2000, "trim": [0, 1 / 3]}] * 500), "'run.toml' is too long"),
+        (_clip(trim=[1.0]), "the earlier first"),
+        (_clip(trim=[3.0, 1.0]), "the earlier first"),
+        (_clip(trim=[0.0, math.inf]), "the earlier first"),
+        (_clip(trim=[math.nan, 1.0]), "the earlier first"),
+        (_clip(trim={"0": 1.0}), "the earlier first"),
+        (_clip(trim=[0, 10**400]), "too large"),
+        (_clip(crop=[math.inf, 0, 4, 4]), "a crop is left, top, width and height"),
+        (_clip(crop=[0, 0, 4]), "a crop is left, top, width and height"),
+        (_clip(crop=[0, 0, 10**30, 4]), "is too large a number"),
+        (_clip(picture=1), "'picture' must be true or false"),
+        (_bare, "it has no temporal.safetensors"),
     ],
 )
 def test_what_does_not_hold_together(
@@ -145,6 +185,31 @@ def test_a_hash_that_goes_on_in_another_way(
     clips = [{**clip, "sha256": f"{clip['sha256'][:12]:0<64}"} for clip in found.card["clip"]]
     packed.write_bytes(archive.Archive({**found.card, "clip": clips}, found.files).pack())
     assert "is another clip than it says" in _why(take(packed), tree(locations.home()))
+
+
+def test_a_clip_of_two_names(mdctl: Mdctl, golf: Project, packed: Path, take: Callable[..., Any]) -> None:
+    """Only one of both could be held against its hash."""
+    assert mdctl("export", "golf", "-o", str(packed), "--with-clips", "--force").code == 0
+    found, name = archive.read(packed), golf.clips[0].file
+    packed.write_bytes(archive.Archive(found.card, {f"clips/{name[:12]}.aaa": b"x", **found.files}).pack())
+    assert "a clip stands in it twice" in _why(take(packed), tree(locations.home()))
+
+
+def test_weights_of_a_rank_that_they_do_not_have(golf: Project, packed: Path, take: Callable[..., Any]) -> None:
+    """Room for a rank is made before the weights are laid into it."""
+    found, name = archive.read(packed), "adapters/temporal.safetensors"
+    card = replace(lora.card_of(found.files[name], name), rank=10**12)
+    file = lora.pack(lora.read_tensors(found.files[name], name), card)
+    packed.write_bytes(archive.Archive(found.card, {**found.files, name: file}).pack())
+    assert "which is not of rank 1000000000000" in _why(take(packed), tree(locations.home()))
+
+
+def test_a_project_without_weights_is_told(mdctl: Mdctl, golf: Project, run: Run) -> None:
+    """As an earlier mdctl would take it in."""
+    about = {"kind": "motion", "caption": "x", "subject": "x", "model": run.base, "clips": [], "files": {}}
+    Project.adopt("empty", **about, settings=run.settings, step=6, adapters={})
+    said = mdctl("gen", "empty", "a monkey")
+    assert (said.code, "holds no look that could be used" in said.err) == (4, True), said.err
 
 
 def test_bombs_end_early(golf: Project, packed: Path, take: Callable[..., Any]) -> None:

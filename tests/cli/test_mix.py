@@ -2,7 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,6 +14,8 @@ from PIL import Image
 from stage import QUICK, SMALL, Mdctl, sidecar
 from tiny import tiny_animatediff
 
+from mdctl.cli.create import fitting
+from mdctl.errors import NoSpace
 from mdctl.workspace import locations, presets
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
@@ -324,6 +329,45 @@ def test_a_picture_is_animated(mdctl: Mdctl, golf: Project, photos: Path) -> Non
     kept = Project.open("pot")
     assert (kept.record.kind, kept.status) == ("appearance", "trained · 3")
     assert mdctl("mix", "--appearance", "pot", "--motion", "golf", *FAST).code == 0
+
+
+def test_a_damaged_look_is_learned_anew(mdctl: Mdctl, golf: Project, photos: Path) -> None:
+    """What lies in the cache may go at any moment, be it the picture or what was learned of it."""
+    line = ("animate-image", str(photos / "pot_0.png"), "--motion", "golf", "a clay pot", "--image-steps", "2")
+    wanted = _frames(mdctl, *line)
+    (folder,) = locations.images().glob("pot_0-*")
+    shutil.rmtree(folder / "clips")
+    assert _frames(mdctl, *line) == wanted
+    assert Project(folder).fault is None
+    for save in Project(folder).runs()[-1].saves():
+        (save.folder / "spatial_000.safetensors").write_bytes(b"damaged")
+    assert _frames(mdctl, *line) == wanted
+    assert [run.finished for run in Project(folder).runs()] == [False, True]
+
+
+def test_a_look_that_breaks_off(mdctl: Mdctl, golf: Project, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same line goes on; no command knows the look by its name, and one makes a project of the picture."""
+    stock = fitting.steps
+
+    def broken(run: Run, *rest: Any) -> Iterator[Any]:
+        yield from islice(stock(run, *rest), 1)
+        small = f"mdctl new {run.project}-small CLIPS... --size 64x64 --appearance    takes 1 GB"
+        raise NoSpace("no room.", fix=(small, f"mdctl train {run.project} --precision int8 --fresh"))
+
+    monkeypatch.setenv("MDCTL_SAVE_EVERY", "1")
+    monkeypatch.setattr(fitting, "steps", broken)
+    picture = str(photos / "pot_0.png")
+    line = ("animate-image", picture, "--motion", "golf", "a clay pot", "--image-steps", "2", *FAST)
+    said = mdctl(*line)
+    assert said.code == 7
+    assert "the save of step 1 is good, and the same line goes on from there" in said.err
+    assert "mdctl train" not in said.err
+    (folder,) = locations.images().glob("pot_0-*")
+    assert f'fix    mdctl new {folder.name}-small "{picture}" --caption "a clay pot" --size 64x64' in said.err
+    monkeypatch.setattr(fitting, "steps", stock)
+    assert mdctl(*line).code == 0
+    (run,) = Project(folder).runs()
+    assert [event["step"] for event in run.events() if event["event"] == "step"] == [1, 2]
 
 
 def test_the_motions_caption_is_the_default_prompt(mdctl: Mdctl, golf: Project, photos: Path) -> None:

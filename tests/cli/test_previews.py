@@ -103,6 +103,30 @@ def test_one_that_fails_stops_nothing(mdctl: Mdctl, fresh: Project, monkeypatch:
     assert fresh.runs()[-1].finished
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"clip": 3, "follow": 0.5}, "'golf' has 2 clips, and no clip 3"),
+        ({"frames": 6, "follow": 0.5}, "its clips have 4"),
+    ],
+)
+def test_what_they_cannot_follow_stops_nothing(
+    mdctl: Mdctl, fresh: Project, settings: dict[str, float], why: str
+) -> None:
+    """It is told before the first step, they are drawn without, and their recipes say so."""
+    for key, value in settings.items():
+        fresh.set(f"gen.{key}", value)
+    said = mdctl(*LINE)
+    assert said.code == 0, said.err
+    (warning,) = [line for line in said.err.splitlines() if line.startswith("warning: ")]
+    assert warning.startswith("warning: previews follow no clip: ")
+    assert why in warning
+    (run,) = fresh.runs()
+    made = sorted(run.samples.glob("*.mp4"))
+    assert [sidecar(video)["settings"]["follow"] for video in made] == [0, 0]
+    assert mdctl("gen", "golf", "a robot", "-q").code == 4
+
+
 def test_an_empty_prompt_is_refused_before_anything_begins(mdctl: Mdctl, fresh: Project) -> None:
     """It is named as gen names it."""
     said = mdctl(*LINE, "--preview", " ")

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typed
 from stage import Mdctl
 
 from mdctl.cli.system import models
-from mdctl.workspace import locations
+from mdctl.workspace import locations, presets
 from mdctl.workspace.project import Project
 
 MDCTL = (sys.executable, "-m", "mdctl")
@@ -62,10 +63,22 @@ def test_what_adapters_take_in_a_model(mdctl: Mdctl, model: Path) -> None:
         assert (said.code, "zeroscope" in said.err) == (3, True)
 
 
+def test_help_names_no_default_that_the_model_overrides() -> None:
+    """What a template beneath all others sets has no one default; help tells that of large models beside."""
+    flags = {"steps": "steps", "rank": "rank", "lr": "learning_rate", "image_steps": "steps"}
+    own = presets.read("starter").tables["train"]
+    for command in ("train", "bench run", "bench folder", "animate-image"):
+        for option in typed.commands()[command].params:
+            if flags.get(option.name or "") in own and "Denoising" not in str(getattr(option, "help", "")):
+                assert str(getattr(option, "show_default", "")).startswith("as the model"), (command, option.name)
+
+
 def test_templates_shipped_and_own(mdctl: Mdctl, template: Callable[[str, str], str]) -> None:
     """A copy is the user's and wins over what is shipped; both are listed and shown."""
     said = mdctl("templates", "copy", "draft", "mine", "-q")
     assert (said.code, said.lines) == (0, [str(locations.templates() / "mine.toml")])
+    told = mdctl("templates", "copy", "draft", "mine-2", "--json").records
+    assert told[-1]["paths"] == [str(locations.templates() / "mine-2.toml")]
     template("low-vram", "about = 'my card'\n[train]\nrank = 4\n")
     listed = {line.split("\t")[0]: line.split("\t")[1:] for line in mdctl("templates", "list").lines}
     assert listed["mine"] == ["a quick first look", "yours"]

@@ -270,6 +270,15 @@ def test_a_demo_of_another_seed(mdctl: Mdctl, monkeypatch: pytest.MonkeyPatch) -
     assert [run.settings["train"]["seed"] for run in Project.open("demo").runs()] == [0, 1]
 
 
+def test_a_demo_beside_a_project_called_demo(mdctl: Mdctl, golf: Project) -> None:
+    """It has that name and no other: the cure gives the project another, or takes it away."""
+    assert mdctl("rename", "golf", "demo").code == 0
+    said = mdctl("demo")
+    assert said.code == 2
+    assert "fix    mdctl rename demo demo-2" in said.err
+    assert "mdctl rm demo" in said.err
+
+
 # --- Bad input
 
 

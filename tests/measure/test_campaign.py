@@ -58,6 +58,14 @@ def test_layouts_without_seeds_count_for_the_first(tmp_path: Path) -> None:
     assert campaign.find(tmp_path, item(seed=7)) == second
 
 
+def test_a_picture_beside_videos_is_none(tmp_path: Path) -> None:
+    """A folder of videos with a sheet of them is no video of frames, neither asked for nor extra."""
+    other = touched(tmp_path / "golf" / "panda" / "7.mp4")
+    touched(other.with_name("sheet.png"))
+    assert campaign.find(tmp_path, item(PANDA)) is None
+    assert campaign.extras(tmp_path, []) == [other]
+
+
 def test_a_prompt_is_no_way_out_of_the_folder(tmp_path: Path) -> None:
     """Dots, slashes, a NUL, and what is too long for a name find nothing."""
     touched(tmp_path / "secret.mp4")

@@ -1,11 +1,14 @@
 """Other papers' figures by their own formulas, against values that were worked out by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from films import moving
 
 from mdctl.measure import compat, flow
-from mdctl.measure.score import NO_CLIPS, Scores, Seen, Video
+from mdctl.measure.score import NO_CLIPS, SHORT, SHORT_CLIPS, Scores, Seen, Video
+from mdctl.media.preview import png
 
 
 def walks(count: int, seed: int = 0) -> np.ndarray:  # type: ignore[type-arg]
@@ -78,6 +81,34 @@ def test_points_are_followed_to_the_end() -> None:
     tracks = compat.followed(flow.flows(moving(64, 2, 0, 6)), 8)
     assert tracks.shape == (64, 6, 2)
     assert np.median(np.diff(tracks, axis=1)[..., 0]) == pytest.approx(2, abs=0.1)
+
+
+def test_points_begin_where_the_mask_is(tmp_path: Path) -> None:
+    """Those of the grid that lie in the box of what is white, in both videos; the meta says which box it was."""
+    frames = moving(64, 2, 0, 6)
+    white = np.zeros((128, 128, 3), np.uint8)
+    white[[32, 95], [16, 63]] = 255  # two corners: from (8, 16) to (32, 48) in the video
+    (tmp_path / "mask.png").write_bytes(png(white))
+    begins = compat.followed(flow.flows(frames), 8, (8, 16, 32, 48))[:, 0]
+    assert begins.tolist() == [[x, y] for y in (20, 28, 36, 44) for x in (12, 20, 28)]
+    masked, found = Seen(frames, frames, 8.0, tmp_path / "mask.png"), Scores()
+    compat.score(found, "mtbench", Video(Seen(frames, frames, 8.0), "a red square", [masked]))
+    assert found.meta["mtbench_boxes"] == [(8, 16, 32, 48)]
+    black = np.zeros((128, 128, 3), np.uint8)
+    (tmp_path / "mask.png").write_bytes(png(black))
+    found = Scores()
+    compat.score(found, "mtbench", Video(Seen(frames, frames, 8.0), "a red square", [masked]))
+    assert found.meta["mtbench_boxes"] == ["the whole frame"]
+
+
+@pytest.mark.parametrize("kind", compat.KINDS)
+def test_a_single_frame_has_no_motion_to_compare(kind: str) -> None:
+    """It is skipped with the reason, whichever of both it is."""
+    one, many = (Seen(frames, frames, 8.0) for frames in (moving(64, 2, 0, 1), moving(64, 2, 0, 6)))
+    for own, clip, why in ((one, many, SHORT), (many, one, SHORT_CLIPS)):
+        found = Scores()
+        compat.score(found, kind, Video(own, "a red square", [clip]))
+        assert found.skipped[f"{kind}_motion_dis"] == why
 
 
 def test_what_is_missing_is_skipped_with_its_reason() -> None:

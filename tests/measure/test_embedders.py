@@ -42,9 +42,27 @@ def test_pictures_alone_have_a_space_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_prompt_beyond_the_limit_is_read_as_far_as_it_goes(folder: Path) -> None:
-    """Too many words are no fault."""
+    """Too many words are no fault, but can be told."""
     model = embedders.load(str(folder))
     assert model.texts(["red " * 200]).shape == (1, 16)
+    fits = "red " * (model.limit - 2)  # beside the marks of beginning and end
+    assert [model.cuts(fits), model.cuts(f"{fits} red")] == [False, True]
+
+
+def test_a_model_is_known_by_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others in the same folder have another id; one of the hub has its revision."""
+    tiny_dino(tmp_path / "dino")
+    before, again = (embedders.dino(str(tmp_path / "dino")).id for _ in range(2))
+    weights = tmp_path / "dino" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))
+    assert before == again != embedders.dino(str(tmp_path / "dino")).id
+    assert before.startswith(f"{tmp_path / 'dino'}@")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--someone--dino"
+    tiny_dino(repository / "snapshots" / ("1234567890abcdef" * 3)[:40])
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(("1234567890abcdef" * 3)[:40])
+    assert embedders.dino("someone/dino").id == "someone/dino@1234567890ab"
 
 
 def test_what_is_not_there_is_named_with_the_line_that_gets_it(tmp_path: Path) -> None:

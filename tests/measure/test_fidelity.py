@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mdctl.errors import BadInput
+from mdctl.errors import BadInput, UsageFault
 from mdctl.measure import fidelity, readers, table
 from mdctl.measure.fidelity import Cell, Design, Row
 from mdctl.media import motions, world
@@ -34,6 +34,16 @@ def test_nothing_that_is_asked_was_in_the_clips(motion: str) -> None:
         assert scene.colour != train.colour
         assert scene.background != train.background
         assert motion not in motions.CAMERA_MOTIONS or scene.background in world.TEXTURED
+
+
+@pytest.mark.parametrize(("motion", "most"), [("zooming in", 123), ("orbiting", 287)])
+def test_no_more_is_asked_than_there_is(motion: str, most: int) -> None:
+    """All scenes but those of the clips can be asked for; one more would be looked for without end."""
+    all_of_them = dataclasses.replace(WHOLE, motions=(motion,), prompts=most)
+    assert len({*fidelity.asked(motion, all_of_them)}) == most
+    with pytest.raises(UsageFault) as told:
+        dataclasses.replace(all_of_them, prompts=most + 1)
+    assert told.value.fix == (f"--prompts {most}",)
 
 
 def test_another_prompt_seed_asks_for_other_things() -> None:
@@ -122,7 +132,36 @@ def test_shares_and_differences_are_those_of_the_rows() -> None:
     difference = next(one for one in found["cases"]["multi"]["differences"] if one["in"] == "leakage")
     assert difference["mean"] == -1
     assert difference["resampled"] == ["prompts"]
-    assert 0 <= found["chance"]["orbiting"]["motion"] < 0.1
+    assert difference["p_holm"] < 0.05
+    assert methods["coupled"]["right"] == {"subject": 0.0, "background": 1.0, "colour": None, "all": 0.0}
+    assert methods["full"]["ci"]["joint"] == pytest.approx([0.6756, 1.0], abs=1e-3)
+
+
+def test_where_all_videos_agree_the_interval_is_wilsons() -> None:
+    """Resampling eight videos without a leak gives 0 to 0, which is not all that they leave open."""
+    found = table.document([_row("full", number) for number in range(8)])["methods"]["full"]
+    assert found["ci"]["leakage"] == found["wilson"]["leakage"] == pytest.approx([0.0, 0.3244], abs=1e-4)
+    assert "motion_rho" not in found["wilson"]
+
+
+def test_the_order_of_rows_and_motions_changes_nothing() -> None:
+    """A table is the same whichever videos were read first."""
+    chance = np.random.default_rng(0)
+    rows = [
+        _row("full", number, motion, rho=float(chance.uniform(-1, 1)))
+        for motion in DESIGN.motions
+        for number in range(6)
+    ]
+    assert table.document(rows)["methods"] == table.document(rows[::-1])["methods"]
+
+
+def test_random_walks_have_a_motion_now_and_then() -> None:
+    """Some walks look like an orbit, and the line of chance says how many; a camera that wanders rarely zooms."""
+    orbit, zoom = table.chance("orbiting"), table.chance("zooming in")
+    assert 0.1 < orbit["rho"] < 0.3
+    assert 0.6 < orbit["rho_95"] < 0.8
+    assert 0.005 < orbit["motion"] < 0.05
+    assert zoom["motion"] < 0.05
 
 
 def test_a_table_with_holes_is_refused() -> None:

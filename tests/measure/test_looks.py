@@ -34,9 +34,18 @@ def test_consistency_is_the_mean_over_all_pairs() -> None:
     assert looks.frame_consistency(some) == pytest.approx((matrix.sum() - 7) / 42)
 
 
-def test_subject_consistency_looks_back_and_to_the_beginning() -> None:
-    """[e1, e1, e2] gives a half."""
-    assert looks.subject_consistency(unit(E1, E1, E2)) == pytest.approx(0.5)
+def test_steady_looks_look_back_and_to_the_beginning() -> None:
+    """[e1, e1, e2] gives a half; what is opposite counts as 0."""
+    assert looks.steady_looks(unit(E1, E1, E2)) == pytest.approx(0.5)
+    assert looks.steady_looks(unit(E1, E2, E1)) == pytest.approx(0.25)
+    assert looks.steady_looks(unit(E1, [-1, 0, 0])) == 0
+
+
+def test_a_single_frame_is_compared_with_nothing() -> None:
+    """It is neither consistent nor steady nor smooth."""
+    one = np.zeros((1, 8, 8, 3), np.uint8)
+    assert [looks.frame_consistency(unit(E1)), looks.steady_looks(unit(E1))] == [None, None]
+    assert [looks.steadiness(one), looks.smoothness(one), looks.smoothness(one.repeat(2, 0))] == [None] * 3
 
 
 def test_steadiness_runs_from_flicker_to_stillness() -> None:

@@ -105,6 +105,10 @@ def test_a_plain_folder_is_a_benchmark(tmp_path: Path) -> None:
         ("appearance", "a castle"),
         ("style", "a castle, oil painting"),
     ]
+    (inner / "frames").mkdir()
+    for name in ("grid.png", "frames/1.png"):
+        (inner / name).touch()
+    assert [path.name for path in manifest.from_folder(tmp_path)[0].references] == ["a.MP4", "b.mp4", "frames"]
     (inner / "prompts.txt").unlink()
     with pytest.raises(NotFound, match=r"prompts\.txt"):
         manifest.from_folder(tmp_path)
@@ -160,6 +164,11 @@ def test_mtbench_is_read(tmp_path: Path) -> None:
     (inner / "eval_prompts.txt").write_text("a dog runs.  \na cat runs.\n")
     (unit,) = manifest.from_mtbench(tmp_path)
     assert [wish.prompt for wish in unit.eval] == ["a dog runs.", "a cat runs."]
+    (inner / "masks" / "bear").mkdir(parents=True)
+    mask = inner / "masks" / "bear" / "00007.png"
+    mask.touch()
+    assert [manifest.mtbench_mask(unit.references[0], frame) for frame in (0, 7)] == [None, mask]
+    assert manifest.mtbench_mask(inner / "bear.mp4", 7) is None
     (inner / "videos" / "bear.mp4").unlink()
     with pytest.raises(NotFound):
         manifest.from_mtbench(tmp_path)

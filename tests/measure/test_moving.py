@@ -1,5 +1,7 @@
 """Figures of motion hold on what is known: the same, the opposite, across, and nothing at all."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from films import moving
@@ -74,13 +76,21 @@ def test_flow_similarity_is_exact_on_uniform_flow() -> None:
 
 
 def test_directions_are_compared_wherever_things_are() -> None:
-    """The same is 1, the opposite of a translation 0; a short delay does not matter, a static video has none."""
+    """The same is 1, the opposite of a translation 0; a short delay does not matter, standing still is 0."""
     assert direction_similarity(uniform(2, 0.1), uniform(4, 0.2)) == pytest.approx(1)
     assert direction_similarity(uniform(-2, 0.1), uniform(2, 0.1)) == pytest.approx(0, abs=1e-6)
     first = np.concatenate([uniform(2, 0.1).forward, uniform(0.1, 2).forward])
     late = np.concatenate([first[:1], first[:-1]])
     assert direction_similarity(Flows(first, lambda: -first), Flows(late, lambda: -late)) == pytest.approx(1)
-    assert direction_similarity(uniform(0, 0), uniform(2, 0)) is None
+    assert direction_similarity(uniform(0, 0), uniform(2, 0)) == 0
+    assert direction_similarity(uniform(2, 0), uniform(0, 0)) is None
+
+
+@pytest.mark.parametrize("judge", [flow_similarity, direction_similarity])
+def test_a_single_frame_has_no_flow(judge: Callable[[Flows, Flows], object]) -> None:
+    """On either side, or on both: there is no figure."""
+    one, other = flows(moving(64, 3, 0, 1)), flows(moving(64, 3, 0, 3))
+    assert [judge(one, other), judge(other, one), judge(one, one)] == [None] * 3
 
 
 def test_only_what_moves_is_dynamic() -> None:
@@ -90,3 +100,4 @@ def test_only_what_moves_is_dynamic() -> None:
     assert (fast["dynamic"], slow["dynamic"], still["dynamic"]) == (1, 0, 0)
     assert fast["speed"] == pytest.approx(5, abs=0.5)
     assert still["speed"] == pytest.approx(0, abs=1e-3)
+    assert dynamic_degree(moving(128, 5, 0, 2), 30) is None  # of 8 frames a second there is one

@@ -92,3 +92,4 @@ def test_nothing_tells_whose_a_video_is_but_the_key() -> None:
     assert {pair.id: [pair.left.method, pair.right.method] for pair in drawn} == {
         name: [found["left"]["method"], found["right"]["method"]] for name, found in key.items()
     }
+    assert {(found["train_seed"], found["seed"]) for found in key.values()} == {(0, 0)}

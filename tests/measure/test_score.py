@@ -1,7 +1,9 @@
 """All figures of a video: the right ones where they can be computed, a reason where not."""
 
+import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from films import moving
 from tiny import tiny_clip_model, tiny_dino
 
 from mdctl.measure import embedders, score
+from mdctl.measure.flow import Values
 from mdctl.measure.score import Seen, Video
 from mdctl.media.frames import Frames
 
@@ -39,11 +42,73 @@ def test_what_stands_still_has_no_motion_and_says_so() -> None:
     """No figure is NaN; fidelity is 0 and says why, what compares directions has nothing to say."""
     found = score.score(Video(STILL, clips=[STILL]))
     assert found.values["motion_fidelity_dis"] == 0
-    assert found.static
+    assert found.meta["static"]
     assert found.skipped["directions_dis"] == score.STATIC
     assert found.values["dynamic_degree_dis"] == 0
     assert found.values["steadiness"] == 1
     assert all(math.isfinite(value) for value in found.values.values())
+
+
+def test_who_stands_still_is_no_better_off_than_who_moves_wrongly() -> None:
+    """Beside a clip that moves, a still video is 0 in motion and in directions alike: it is not left out."""
+    found = score.score(Video(STILL, clips=[RIGHT]))
+    assert (found.values["motion_fidelity_dis"], found.values["directions_dis"]) == (0, 0)
+    assert found.values["flow_cos_dis"] == pytest.approx(0, abs=0.01)
+
+
+def test_a_single_frame_moves_in_no_way() -> None:
+    """As the video or as a clip it has no figure of motion, and the others stand; beside a longer clip it is nobody."""
+    one = Seen(RIGHT.dense[:1], RIGHT.dense[:1], 8.0)
+    motion = ("motion_fidelity_dis", "directions_dis", "flow_cos_dis", "flow_epe_dis")
+    found = score.score(Video(one, clips=[RIGHT], base=one))
+    lone = (*motion, "dynamic_degree_dis", "speed_dis", "steadiness", "smoothness_blend")
+    assert {found.skipped[name] for name in lone} == {score.SHORT}
+    assert {*found.values} == {"leak_colour", "leak_layout"}
+    assert {score.score(Video(RIGHT, clips=[one])).skipped[name] for name in motion} == {score.SHORT_CLIPS}
+    assert score.score(Video(RIGHT, clips=[one, RIGHT])).values["motion_fidelity_dis"] == pytest.approx(1, abs=0.03)
+
+
+def test_neighbours_are_neighbours() -> None:
+    """Black and white in turn flicker, though of every second frame all are black."""
+    turns = np.stack([np.full((32, 32, 3), 255 * (number % 2), np.uint8) for number in range(8)])
+    found = score.score(Video(seen(turns)))
+    assert (found.values["steadiness"], found.values["smoothness_blend"]) == (0, 0)
+    assert (found.meta["judged_frames"], found.meta["followed_frames"]) == (4, 8)
+
+
+class Colours:
+    """An embedder that sees and reads red, green and blue, and of words the first three."""
+
+    id, logit_scale, limit = "colours", 100.0, 3
+
+    def images(self, frames: Frames) -> Values:
+        """The mean colour."""
+        means = frames.mean((1, 2))
+        return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True))
+
+    def texts(self, prompts: list[str]) -> Values:
+        """The last colour that is named."""
+        names = [[word for word in prompt.split() if word in ("red", "green", "blue")][-1] for prompt in prompts]
+        return np.eye(3)[[("red", "green", "blue").index(name) for name in names]]
+
+    def cuts(self, prompt: str) -> bool:
+        """Whether it is of more than three words."""
+        return len(prompt.split()) > self.limit
+
+
+def test_figures_of_words_are_exact() -> None:
+    """Red, red, green: two thirds of the prompt, the caption by as much more, half a steady background."""
+    red, green = (np.broadcast_to(np.uint8(255 * np.eye(3)[place]), (16, 16, 3)) for place in (0, 1))
+    frames = np.stack([red, red, green])
+    video = Video(Seen(frames, frames, 8.0), "green", captions=["red", "a man in blue"])
+    eyes: Any = Colours()
+    found = score.score(video, eyes, clip_b32=eyes)
+    assert found.values["text"] == pytest.approx(100 / 3)
+    assert found.values["leak_caption"] == pytest.approx((200 / 3 + 0) / 2 - 100 / 3)
+    assert found.values["background_consistency"] == pytest.approx(0.5)
+    assert found.meta["truncated"] == {"leak_caption": 3}
+    assert score.score(dataclasses.replace(video, captions=()), eyes).skipped["leak_caption"] == score.NO_CAPTION
+    assert score.score(dataclasses.replace(video, prompt=None), eyes).skipped["leak_caption"] == score.NO_PROMPT
 
 
 def test_what_is_missing_is_named() -> None:
@@ -58,8 +123,10 @@ def test_with_weights_prompt_clips_and_base_nothing_is_skipped(tmp_path: Path) -
     """Every figure is there; the base model's own video leaks nothing."""
     model = embedders.load(str(tiny_clip_model(tmp_path / "clip")))
     dino = embedders.dino(str(tiny_dino(tmp_path / "dino")))
-    found = score.score(Video(RIGHT, "a red square", [DOWN], RIGHT), model, model, dino)
+    video = Video(RIGHT, "a red square", [DOWN], RIGHT, ["a blue circle"])
+    found = score.score(video, model, model, dino, embedders.clip_b32(str(tmp_path / "clip")))
     assert found.skipped == {}
+    assert 0 < found.values["background_consistency"] <= 1
     assert 0 < found.values["subject_consistency"] < 1
     assert [found.values[name] for name in ("leak_colour", "leak_layout", "leak_embed")] == [0, 0, 0]
     assert found.values["text"] == pytest.approx(found.values["pick"])

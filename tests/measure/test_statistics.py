@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdctl.errors import BadInput
-from mdctl.measure.statistics import interval, wilson
+from mdctl.measure.statistics import holm, interval, wilson
 
 
 def test_independent_samples_give_the_analytic_interval() -> None:
@@ -50,6 +50,22 @@ def test_one_seed_gives_one_interval_whatever_the_order_of_groups() -> None:
     assert interval(values) == interval(values.copy())
     turned = interval(values[::-1])
     assert turned.low == pytest.approx(interval(values).low, abs=0.05)
+
+
+def test_p_says_how_far_off_zero_is() -> None:
+    """Far from zero it is as small as the resamples allow, around zero large, and 1 where nothing was resampled."""
+    chance = np.random.default_rng(5)
+    assert interval(chance.normal(2, 1, 60)).p == pytest.approx(2 / 10_001)
+    assert interval(np.array([-1.0, 1.0] * 30)).p > 0.9
+    assert interval(np.ones((2, 1))).p == 1
+
+
+def test_several_claims_have_to_share_what_chance_allows() -> None:
+    """The smallest p is multiplied by their number, the next by one less, and none overtakes one that was smaller."""
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.001]) == pytest.approx([0.5, 0.002])
+    assert holm([0.7, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def test_missing_numbers_are_refused() -> None:

@@ -81,6 +81,13 @@ def test_differences_are_of_pairs() -> None:
     assert shape == "6 x 3 x 2 x 1"
 
 
+def test_what_there_is_is_counted() -> None:
+    """Where groups differ it says from what to what, and the sum: no product is printed that nobody has."""
+    rows = [row(seed=0), row(seed=1), row(prompt="p1"), row(unit="u1")]
+    shapes = [tally.document(rows[:count], [])["methods"]["full"]["shape"] for count in (1, 2, 3, 4)]
+    assert shapes == ["1 x 1 x 1 x 1", "1 x 1 x 1 x 2", "1 x 2 x 1 x 1-2 = 3", "2 x 1-2 x 1 x 1-2 = 4"]
+
+
 def test_units_of_different_sizes_count_by_their_prompts() -> None:
     """Each (unit, prompt) once, however many seeds it has; whole units are drawn."""
     rows = [row(unit=f"u{u}", prompt=f"p{p}", seed=s, scores={"text": float(u)})

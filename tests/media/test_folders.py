@@ -51,6 +51,32 @@ def test_its_hash_is_that_of_all_pictures(video: Path) -> None:
     assert clips.digest(video) != before
 
 
+def test_videos_in_a_folder(video: Path, tmp_path: Path) -> None:
+    """Files and folders of pictures; pictures beside them are no video, and alone they are one."""
+    assert folders.videos(video) == [video]
+    inner, hidden = video / "other", video / ".hidden.mp4"
+    inner.mkdir()
+    hidden.touch()
+    assert [folders.videos(inner), folders.videos(tmp_path / "nowhere")] == [[], []]
+    (inner / "1.jpg").touch()
+    assert folders.videos(video) == [inner]
+    assert folders.is_video(video)
+    (video / "b.MP4").touch()
+    assert folders.videos(video) == [video / "b.MP4", inner]
+    assert not folders.is_video(video)
+
+
+def test_a_box_is_drawn_around_what_is_not_black(tmp_path: Path) -> None:
+    """In pixels of the size that is asked for, which takes the middle of a wider mask; None where all is black."""
+    mask = np.zeros((20, 60), np.uint8)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    assert folders.box(tmp_path / "mask.png", (40, 40)) is None
+    mask[[4, 9], [25, 29]] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    assert folders.box(tmp_path / "mask.png", (40, 40)) == (10, 8, 20, 20)
+    assert folders.box(tmp_path / "mask.png", (10, 10)) == (2.5, 2, 5, 5)
+
+
 def test_what_is_no_picture_is_named(video: Path, tmp_path: Path) -> None:
     """A file that only ends like one, another format under that name, and a folder without any."""
     (video / "frame0.png").write_bytes(b"GIF89a nonsense")

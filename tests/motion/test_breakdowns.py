@@ -42,13 +42,13 @@ def test_a_gradient_that_is_not_finite_is_left_out(backbone: Backbone) -> None:
     """
     samples, settings = poisoned(tiny_samples(backbone), clip=1), tiny_settings(steps=2 * PATIENCE, spatial_mask=0.0)
     state = begin(backbone, 2, settings)
-    before = state.files("base", "ad")
+    before = state.copied("base", "ad")()
     steps = list(train(backbone, state, samples, settings))
     for step in steps:
         broken = samples.at(step.number)[0] == 1
         assert step.skipped == ((TEMPORAL, "spatial_001") if broken else ())
     assert state.record() == {"step": 10, "skipped": {TEMPORAL: 5, "spatial_001": 5}}
-    after = state.files("base", "ad")
+    after = state.copied("base", "ad")()
     assert after["spatial_001.safetensors"] == before["spatial_001.safetensors"]
     assert after["spatial_000.safetensors"] != before["spatial_000.safetensors"]
     assert all(weight.isfinite().all() for name in state.adapters.names for weight in state.adapters.parameters(name))

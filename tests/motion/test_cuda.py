@@ -52,7 +52,7 @@ def ended(
     """The files and losses of a whole training."""
     backbone, state, settings = begun(folder, precision, learns, **changes)
     steps = [*train(backbone, state, tiny_samples(backbone), settings, replace(how, look_every=1))]
-    return state.files("base", "ad"), [(step.temporal_loss, step.spatial_loss) for step in steps]
+    return state.copied("base", "ad")(), [(step.temporal_loss, step.spatial_loss) for step in steps]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
@@ -85,11 +85,11 @@ def test_going_on_is_bit_identical(tiny_model: Path, precision: str) -> None:
     steps = train(backbone, state, tiny_samples(backbone), settings, effort(CUDA))
     for _ in range(5):
         next(steps)
-    files, record = state.files("base", "ad"), state.record()
+    files, record = state.copied("base", "ad")(), state.record()
     backbone, state, settings = begun(tiny_model, precision, steps=8, dropout=0.1)
     state.restore(files, record, "the save")
     assert len([*train(backbone, state, tiny_samples(backbone), settings, effort(CUDA))]) == 3
-    assert state.files("base", "ad") == whole
+    assert state.copied("base", "ad")() == whole
 
 
 @pytest.mark.parametrize("level", LEVELS[1:])
@@ -159,7 +159,7 @@ def test_where_memory_runs_out_the_same_step_is_done_again(tiny_model: Path) -> 
             next(steps)
     machine.empty(CUDA)
     assert len([*train(backbone, state, samples, settings, effort(CUDA, graph=False))]) == 4
-    assert state.files("base", "ad") == whole
+    assert state.copied("base", "ad")() == whole
 
 
 def test_dropout_is_a_function_of_seed_and_place() -> None:

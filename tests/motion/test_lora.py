@@ -307,9 +307,11 @@ def test_a_file_says_what_it_is(taught: Adapters) -> None:
         save_tensors({"a": torch.zeros(1)}, {"mdctl": "not json"}),
         save_tensors({"a": torch.zeros(1)}, {"mdctl": '{"kind": "temporal", "rank": "2", "base": "", "targets": ""}'}),
         save_tensors({"a": torch.zeros(1)}, {"mdctl": '{"kind": "other", "rank": 2, "base": "", "targets": ""}'}),
+        save_tensors({"a": torch.zeros(1)}, {"mdctl": '{"kind": "spatial", "rank": 0, "base": "", "targets": ""}'}),
+        save_tensors({"a": torch.zeros(1)}, {"mdctl": '{"kind": "spatial", "rank": 2, "base": 3, "targets": ""}'}),
         save_tensors({"a": torch.zeros(1)}, {"mdctl": "[" * 100_000}),
     ],
-    ids=["empty", "garbage", "ones", "bare", "list", "blank", "no json", "rank", "kind", "deep"],
+    ids=["empty", "garbage", "ones", "bare", "list", "blank", "no json", "rank", "kind", "no rank", "base", "deep"],
 )
 def test_a_file_that_does_not_say_what_it_is_is_refused(file: bytes) -> None:
     """Foreign or damaged records end in one sentence, not in a traceback."""
@@ -371,5 +373,14 @@ def test_what_is_no_matrix_is_a_misfit() -> None:
     """A tensor of any other shape, in a layer that is there, is told and breaks nothing."""
     network = nn.ModuleDict({"layer": nn.Linear(4, 3)})
     for shape, told in (((4,), "is no matrix"), ((), "is no matrix"), ((2, 5), "takes 4 and not 5"), ((2, 4), "")):
-        found = misfits(save_tensors({"layer.lora_A.weight": torch.zeros(shape)}), "it", network)
+        found = misfits(save_tensors({"layer.lora_A.weight": torch.zeros(shape)}), "it", network, 2)
         assert [told in fault for fault in found] == [True] * bool(told)
+
+
+def test_a_rank_that_no_weight_has_is_a_misfit() -> None:
+    """Else the room for it would be asked of the computer; a file without weights has no rank to compare."""
+    network = nn.ModuleDict({"layer": nn.Linear(4, 3)})
+    file = save_tensors({"layer.lora_A.weight": torch.zeros(2, 4), "layer.lora_B.weight": torch.zeros(3, 2)})
+    assert misfits(file, "it", network, 2) == []
+    assert len(misfits(file, "it", network, 10**12)) == 2
+    assert misfits(save_tensors({}), "it", network, 10**12) == ["it holds no weights"]

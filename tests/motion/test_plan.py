@@ -19,6 +19,7 @@ from mdctl.motion.passes import learn
 from mdctl.motion.plan import Footprint, Meter, footprint
 from mdctl.motion.recompute import LEVELS, Level
 from mdctl.motion.schedule import Schedule
+from mdctl.motion.training import Learns
 from mdctl.settings import Shape, TrainSettings
 
 PAPER = Shape(16, 8, 384, 384)
@@ -67,6 +68,12 @@ def test_a_step_has_the_launches_and_the_peak_of_the_plan() -> None:
     assert float(row) == round((found.peak + plan.OVERHEAD) / 1e9, 1)
 
 
+def blind(network: torch.nn.Module, family: str = "unet3d") -> Any:
+    """A model that is nothing but a copy of this network."""
+    nothing: Any = torch.nn.Module()
+    return families.FAMILIES[family](copy.deepcopy(network), nothing, nothing, nothing, Schedule({}))
+
+
 @pytest.mark.parametrize("family", ["unet3d", "animatediff"])
 def test_each_level_takes_less_than_the_one_before(family: str) -> None:
     """Of both families; the base stays what it is, and a look more adds its weights and their moments."""
@@ -76,9 +83,7 @@ def test_each_level_takes_less_than_the_one_before(family: str) -> None:
     network.to("meta")
 
     def found(level: Level, looks: int) -> Footprint:
-        blind: Any = torch.nn.Module()
-        model = families.FAMILIES[family](copy.deepcopy(network), blind, blind, blind, Schedule({}))
-        return footprint(model, Shape(4, 8, 64, 64), replace(PLAIN, rank=2), looks, level)
+        return footprint(blind(network, family), Shape(4, 8, 64, 64), replace(PLAIN, rank=2), looks, level)
 
     levels = [found(level, 2) for level in (LEVELS if family == "unet3d" else ("none", "full"))]
     peaks = [one.activations for one in levels]
@@ -91,6 +96,22 @@ def test_each_level_takes_less_than_the_one_before(family: str) -> None:
     spatial = extent(network, families.FAMILIES[family].layers.spatial, 2)[1]
     assert more.adapters - levels[-1].adapters == 3 * 4 * spatial
     assert more.activations == levels[-1].activations
+
+
+def test_what_is_learned_is_what_is_counted() -> None:
+    """A look takes its own adapter and one frame, be its clips as long as they will; the baseline has one adapter."""
+    network = tiny_unet().to("meta")
+
+    def found(learns: Learns, frames: int = 4) -> Footprint:
+        return footprint(blind(network), Shape(frames, 8, 64, 64), replace(PLAIN, rank=2), 3, "none", learns)
+
+    motion, look, coupled = found("motion"), found("appearance"), found("coupled")
+    assert look == found("appearance", frames=1)
+    layers = families.FAMILIES["unet3d"].layers
+    spatial, temporal = (extent(network, pattern, 2)[1] for pattern in (layers.spatial, layers.temporal))
+    wanted = [temporal + 3 * spatial, spatial, temporal + spatial]
+    assert [one.adapters for one in (motion, look, coupled)] == [3 * 4 * numbers for numbers in wanted]
+    assert look.activations < coupled.activations / 3 < motion.activations / 3
 
 
 def test_the_fastest_level_that_fits_is_taken() -> None:
@@ -111,6 +132,7 @@ def test_smaller_shapes_are_shapes() -> None:
     found = list(plan.smaller(Shape(24, 8, 576, 320)))
     assert found[0] == Shape(24, 8, 384, 192)
     assert all(one.width % 64 == one.height % 64 == 0 and one.width < 576 for one in found)
+    assert [one.frames for one in plan.smaller(Shape(1, 8, 256, 256))] == [1, 1, 1, 1]
 
 
 def test_no_step_asks_its_device() -> None:

@@ -30,7 +30,7 @@ def fresh(tiny_model: Path) -> Callable[[], Backbone]:
 
 def files(state: TrainState) -> Files:
     """What a save of this state holds."""
-    return state.files("base", "ad")
+    return state.copied("base", "ad")()
 
 
 def weights(backbone: Backbone) -> dict[str, Tensor]:

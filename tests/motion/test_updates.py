@@ -84,7 +84,7 @@ def test_reading_seldom_trains_the_same(fresh: Callable[[], Backbone], monkeypat
         told.append(
             list(train(backbone, state, tiny_samples(backbone), settings, Effort(joint=False, look_every=every)))
         )
-        ends.append(state.files("base", "ad"))
+        ends.append(state.copied("base", "ad")())
     assert ends[0] == ends[1]
     losses = [[step.temporal_loss for step in steps] for steps in told]
     assert [losses[1][place] for place in (0, 2, 5)] == [losses[0][place] for place in (0, 2, 5)]
@@ -118,5 +118,5 @@ def test_the_loss_scale_is_saved_with_the_run(tiny_model: Path) -> None:
     state.scale.settle([False])
     record = state.record()
     state.scale = LossScale.new(backbone.device)
-    state.restore(state.files("base", "ad"), record, "there")
+    state.restore(state.copied("base", "ad")(), record, "there")
     assert float(state.scale.value) == 2.0**15

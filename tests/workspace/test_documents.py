@@ -107,8 +107,8 @@ def test_what_cannot_be_meant_is_refused(home: Path, content: str | bytes, said:
 
 
 def test_what_toml_cannot_hold_is_not_written(home: Path) -> None:
-    """Numbers that are not finite, NUL and foreign objects are refused before anything is written."""
-    for value in (float("nan"), "a\0", 2**70, object()):
+    """Numbers that are not finite, NUL, foreign objects and what nobody would read are refused before it is written."""
+    for value in (float("nan"), "a\0", 2**70, object(), "a" * 1_000_000):
         with pytest.raises(BadInput):
             documents.write_toml(home / "x.toml", {"a": value})
     assert not (home / "x.toml").exists()
@@ -162,9 +162,9 @@ def test_an_edit_begins_a_file(home: Path) -> None:
 
 
 def test_an_edit_that_breaks_the_document_is_refused(home: Path) -> None:
-    """Text that cannot be encoded, or a number that is none, never reaches the file."""
+    """Text that cannot be encoded or is too long, or a number that is none, never reaches the file."""
     atomic.write(home / "x.toml", "a = 1")
-    for value in (float("inf"), "a\0", "a\udcff"):
+    for value in (float("inf"), "a\0", "a\udcff", "a" * 1_000_000):
         with pytest.raises(BadInput):
             documents.edit_toml(home / "x.toml", lambda table, value=value: table.update(a=value))  # type: ignore[misc]
     assert (home / "x.toml").read_text() == "a = 1"

@@ -284,7 +284,7 @@ def test_broken_projects_are_listed_with_the_reason(tmp_path: Path) -> None:
         Project.open("e-newer")
 
 
-@pytest.mark.parametrize("trim", ["[1]", "[2, 1]", "['a', 'b']", "3", "[true, 2]"])
+@pytest.mark.parametrize("trim", ["[1]", "[2, 1]", "['a', 'b']", "3", "[true, 2]", "{}"])
 def test_a_trim_is_two_times(tmp_path: Path, trim: str) -> None:
     """A hand edit of `clips.toml` that means nothing is refused, not guessed."""
     project = created(tmp_path, clips=[clip(tmp_path, trim=(1, 2))])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdctl.cli.create.start import quoted
-from mdctl.errors import NotFound, UsageFault, nearest
+from mdctl.errors import NotFound, UsageFault, instead
 from mdctl.text import slug
 from mdctl.workspace import locations
 
@@ -57,9 +57,7 @@ def methods_of(given: Sequence[str] | None) -> tuple[str, ...]:
     known = [name for name in fidelity.METHODS if name != "coupled-best"]  # its rate is that of `starter`
     for word in given or ():
         if word not in known:
-            near = nearest(word, known)
-            fix = f"did you mean '{near}'?" if near else f"known are: {', '.join(known)}"
-            raise UsageFault(f"there is no method '{word}'.", fix=fix)
+            raise UsageFault(f"there is no method '{word}'.", fix=instead(word, known))
     return tuple(name for name in known if name in (given or USUAL))
 
 

@@ -12,6 +12,7 @@ from mdctl.cli.bench import table
 from mdctl.cli.bench.judges import Judges, judged, seen_in
 from mdctl.cli.bench.make import clip_file
 from mdctl.cli.face import face
+from mdctl.errors import BadInput, Refused
 from mdctl.settings import Shape, to_table
 from mdctl.workspace import atomic
 
@@ -42,6 +43,9 @@ class Court:
     base: Path | None = None
     """Where the base model's videos lie."""
 
+    unread: "dict[Item, str]" = field(default_factory=dict)
+    """What could not be judged, and why."""
+
     _known: dict[str, Row] = field(default_factory=dict)
     _windows: dict[Path, float] = field(default_factory=dict)
     _taken: "dict[tuple[Any, ...], Seen]" = field(default_factory=dict)
@@ -58,15 +62,15 @@ class Court:
         return self.folder / "work" / "scores.jsonl"
 
     def rows(self, found: "Sequence[tuple[Item, Path]]") -> Iterator[Row]:
-        """A row for each video; each score is kept before the next is begun."""
-        from mdctl.measure import campaign
-
+        """A row for each video that can be read; each score is kept before the next is begun."""
         with face().progress("scoring", len(found)) as show:
             for number, (item, path) in enumerate(found, 1):
-                own = item.method == campaign.REFERENCE
-                clips = [path] if own else [clip_file(self.folder, one) for one in item.unit.references]
-                beside = None if own else self._beside(item, path)
-                yield self._row(item, path, clips, beside)
+                try:
+                    row = self._row(item, path)
+                except (BadInput, Refused) as fault:
+                    self.unread[item] = f"cannot be judged: {fault.what} {fault.why}".rstrip()
+                else:
+                    yield row
                 show(number, item.place)
 
     def _beside(self, item: "Item", path: Path) -> Path | None:
@@ -78,16 +82,23 @@ class Court:
         plain = campaign.Item("base", item.unit, item.wish, 0, item.seed)
         return campaign.find(self.base, plain) if self.base else None
 
-    def _row(self, item: "Item", path: Path, clips: Sequence[Path], beside: Path | None) -> Row:
-        from mdctl.measure import campaign, score
+    def _row(self, item: "Item", path: Path) -> Row:
+        from mdctl.measure import campaign, flow, score
 
-        own = item.method == campaign.REFERENCE
+        unit, own = item.unit, item.method == campaign.REFERENCE
         prompt = None if own else item.wish.prompt
+        clips = [path] if own else [clip_file(self.folder, one) for one in unit.references]
+        beside = None if own else self._beside(item, path)
+        captions = unit.captions or ((unit.caption,) if unit.caption else ())
+        masks = [self._mask(clip) for clip in clips] if "mtbench" in self.kinds else []
         about = {
             "version": score.VERSION,
+            "flow": flow.BACKEND,
             "video": _digest(path),
             "prompt": prompt,
+            "captions": captions,
             "clips": [_digest(clip) for clip in clips],
+            "masks": [mask and _digest(mask) for mask in masks],
             "shape": to_table(self.shape) if self.shape else None,
             "base": _digest(beside) if beside else None,
             "frames": self.frames,
@@ -97,17 +108,16 @@ class Court:
         key = campaign.key(stage="score", own=own, **about)
         record = self._known.get(key)
         if record is None:
-            record = {"key": key, **self._judged(path, prompt, clips, beside, own)}
+            record = {"key": key, **self._judged(path, prompt, captions, clips, beside, own)}
             atomic.append(self._scores, json.dumps(record))
             self._known[key] = record
         meta = {
             "version": score.VERSION,
             "prompt": prompt,
-            "judged_frames": record["judged"],
             **record["seen"],
             **self.judges.ids,
             "references_from_s": record["starts"],
-            "static": record["static"],
+            **record["meta"],
         }
         return {
             **table.blank(item),
@@ -118,17 +128,28 @@ class Court:
             "meta": meta,
         }
 
-    def _judged(self, path: Path, prompt: str | None, clips: Sequence[Path], beside: Path | None, own: bool) -> Row:
+    def _judged(
+        self,
+        path: Path,
+        prompt: str | None,
+        captions: Sequence[str],
+        clips: Sequence[Path],
+        beside: Path | None,
+        own: bool,
+    ) -> Row:
         from mdctl.measure.score import Video
 
         seen = self._taught(path) if own else seen_in(path, self.frames)
         others = [seen] if own else [self._reference(clip, seen) for clip in clips]
         base = seen if beside == path else seen_in(beside, self.frames, like=seen) if beside else None
-        found = judged(Video(seen, prompt, others, base), self.judges, self.kinds)
-        facts = _facts(path)
-        starts = [self._start(clip) for clip in clips]
-        return {"scores": found.values, "skipped": found.skipped, "static": found.static,
-                "judged": len(seen.frames), "seen": facts, "starts": starts}  # fmt: skip
+        found = judged(Video(seen, prompt, others, base, captions), self.judges, self.kinds)
+        return {
+            "scores": found.values,
+            "skipped": found.skipped,
+            "meta": found.meta,
+            "seen": _facts(path),
+            "starts": [self._start(clip) for clip in clips],
+        }
 
     def _start(self, clip: Path) -> float | None:
         """Where the part of a clip begins that training saw; None where all of it counts."""
@@ -142,6 +163,14 @@ class Court:
             self._windows[clip] = found.start_s
         return self._windows[clip]
 
+    def _mask(self, clip: Path) -> Path | None:
+        """MTBench's mask of the first frame of that part."""
+        from mdctl.measure.manifest import mtbench_mask
+        from mdctl.media import clips as media
+
+        start_s = self._start(clip)
+        return mtbench_mask(clip, round(start_s * media.probed(clip).fps) if start_s else 0)
+
     def _taught(self, clip: Path) -> "Seen":
         """A clip as training saw it."""
         from mdctl.measure.score import Seen
@@ -153,7 +182,8 @@ class Court:
         frames = media.cut(clip, start_s=start_s, fps=shape.fps, num_frames=shape.frames, width=shape.width,
                            height=shape.height)  # fmt: skip
         count = min(self.frames, len(frames))
-        return Seen(frames[[place * len(frames) // count for place in range(count)]], frames, shape.fps)
+        looked_at = frames[[place * len(frames) // count for place in range(count)]]
+        return Seen(looked_at, frames, shape.fps, self._mask(clip))
 
     def _reference(self, clip: Path, like: "Seen") -> "Seen":
         """The part of a clip that training saw, in as many frames of the same sizes."""
@@ -177,7 +207,8 @@ class Court:
                                  width=one.shape[2], height=one.shape[1])
             for one in {one.shape: one for one in (like.frames, like.dense)}.values()
         }  # fmt: skip
-        return Seen(found[like.frames.shape], found[like.dense.shape], len(like.dense) / length_s)
+        fps = len(like.dense) / length_s
+        return Seen(found[like.frames.shape], found[like.dense.shape], fps, self._mask(clip))
 
 
 @lru_cache(1 << 14)

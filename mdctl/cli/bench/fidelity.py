@@ -15,10 +15,11 @@ import typer
 from mdctl import child, computer
 from mdctl.catalog import STARTER
 from mdctl.cli import options
+from mdctl.cli.bench.table import ONE_TRAINING, made_with
 from mdctl.cli.choose import layers, pairs, resolve
 from mdctl.cli.face import Manners, face, same_everywhere, wear
 from mdctl.cli.lines import Lines
-from mdctl.errors import BadInput, Busy, NotFound, UsageFault, nearest
+from mdctl.errors import BadInput, Busy, NotFound, UsageFault, instead
 from mdctl.settings import SampleSettings, TrainSettings
 from mdctl.text import safe
 from mdctl.workspace import atomic, locations, locks, weights
@@ -76,6 +77,7 @@ def bench_fidelity(
     mdctl bench fidelity --quick
     """
     from mdctl.measure import fidelity, table
+    from mdctl.motion import device as machine
 
     same_everywhere()
     design = _design(quick, only, motion, case, prompts=prompts, train_seeds=train_seeds, prompt_seed=prompt_seed,
@@ -106,7 +108,9 @@ def bench_fidelity(
     rows = [row for found in read.values() for row in found]
     result = table.document(rows) | {
         "design": dataclasses.asdict(design),
+        "experiment": fidelity.VERSION,
         "base": {"name": "starter", "fingerprint": base},
+        "made_with": made_with() | {"device": machine.choose(device).type},
         "seconds": round(time.monotonic() - began),
     }
     atomic.write(folder / "fidelity.json", json.dumps(result, indent=1))
@@ -129,7 +133,8 @@ def _design(
 
     train = ({"steps": QUICK_STEPS} if quick else {}) | train
     settings = resolve(TrainSettings, "train", layers("train", None, None, train, STARTER.name))
-    taught = dataclasses.replace(settings, rank=settings.rank or RANK, weight_decay=WEIGHT_DECAY)
+    decay = settings.weight_decay if "weight_decay" in train else WEIGHT_DECAY
+    taught = dataclasses.replace(settings, rank=settings.rank or RANK, weight_decay=decay)
     drawn = resolve(SampleSettings, "gen", layers("gen", None, None, {}, STARTER.name))
     plain = fidelity.Design(taught, strength_until=drawn.strength_until or 1)
     changes: dict[str, Any] = dict(QUICK) if quick else {}
@@ -140,9 +145,7 @@ def _design(
     ):
         for word in given or ():
             if word not in known:
-                near = nearest(word, known)
-                fix = f"did you mean '{near}'?" if near else f"known are: {', '.join(known)}"
-                raise UsageFault(f"there is no '{word}' among the {name}.", fix=fix)
+                raise UsageFault(f"there is no '{word}' among the {name}.", fix=instead(word, known))
         if given:
             changes[name] = tuple(dict.fromkeys(given))
     changes |= {name: number for name, number in numbers.items() if number is not None}
@@ -242,6 +245,9 @@ def _videos(design: "Design", cell: "Cell", device: str, threads: int | None, la
 
 # --- Showing what came out.
 
+CLEAR = 0.05
+"""Below this a difference is no chance, corrected for the number of differences."""
+
 SHOWN = {"appearance": "APPEARANCE", "motion": "MOTION", "motion_hit": "HIT", "joint": "JOINT", "leakage": "LEAKAGE",
          "static": "STATIC"}  # fmt: skip
 
@@ -256,7 +262,7 @@ def _tell(result: dict[str, Any], folder: Path) -> None:
     for case, found in result["cases"].items():
         for name, method in found["methods"].items():
             cells = [f"{method[key]:.2f}{_within(method['ci'][key], '.2f')}" for key in SHOWN]
-            rows.append([case, name, *cells, str(method["n"])])
+            rows.append([case, name, *cells, "x".join(map(str, method["shape"].values()))])
     names = [str(folder / f"fidelity.{kind}") for kind in ("json", "csv", "jsonl", "png")]
     face().answer(["CASE", "METHOD", *SHOWN.values(), "N"], rows, [], names)
     for case, found in result["cases"].items():
@@ -265,11 +271,14 @@ def _tell(result: dict[str, Any], folder: Path) -> None:
             face().say(f"{case}, {motion}: {shares}{' (settings were chosen on it)' * (motion in DEVELOPMENT)}")
         for one in found["differences"]:
             where = _within(one["ci"], "+.3f")
-            face().say(f"{case}: {one['of']} - {one['to']} in {one['in']}: {one['mean']:+.3f}{where}")
+            clear = ", clear among all of these" if one["p_holm"] < CLEAR else ""
+            face().say(f"{case}: {one['of']} - {one['to']} in {one['in']}: {one['mean']:+.3f}{where}{clear}")
     walks = result["chance"].values()
     share = sum(one["motion"] for one in walks) / len(walks)
-    face().say(f"A random walk has the motion in {share:.3f} of all cases. Brackets are 95 % intervals, over prompts"
-               " and, from five on, motions.")  # fmt: skip
+    face().say(f"A random walk has the motion in {share:.3f} of all cases. N is motions x trainings x prompts. Brackets"
+               " are 95 % intervals over those of them of which there are five.")  # fmt: skip
+    if result["design"]["train_seeds"] == 1:
+        face().say(ONE_TRAINING)
     face().done(f"Table, rows and a sheet of videos: {folder}")
 
 
@@ -279,9 +288,19 @@ def _within(interval: Sequence[float] | None, how: str) -> str:
 
 def _csv(rows: "Sequence[Row]") -> str:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [field.name for field in dataclasses.fields(rows[0])], lineterminator="\n")
+    records = [
+        dataclasses.asdict(row)
+        | {
+            "leaked": " ".join(row.leaked),
+            "appearance": round(row.appearance, 4),
+            "moved": row.moved,
+            "joint": row.joint,
+        }
+        for row in rows
+    ]
+    writer = csv.DictWriter(buffer, list(records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(dataclasses.asdict(row) | {"leaked": " ".join(row.leaked)} for row in rows)
+    writer.writerows(records)
     return buffer.getvalue()
 
 

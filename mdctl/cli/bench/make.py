@@ -239,10 +239,11 @@ def _trained(plan: Plan, cell: Cell) -> tuple[rendering.Studio, str]:
     project = cell.project
     try:
         with project.locked("train"):
-            run = next((run for run in reversed(project.runs()) if run.settings.get("key") == cell.train_key), None)
+            last = next((run for run in reversed(project.runs()) if run.settings.get("key") == cell.train_key), None)
             learns = "coupled" if fidelity.METHODS[cell.method].coupled else "motion"
             about = {"key": cell.train_key, "method": cell.method, "learns": learns}
-            run = run or Run.create(project, {**cell.trained, **about})
+            usable = last if last and learning.usable(last) else None
+            run = usable or Run.create(project, {**cell.trained, **about})
             if not run.finished:
                 face().say(f"training {cell.label}")
                 end = learning.follow(project, run, plan.device)

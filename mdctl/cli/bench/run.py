@@ -11,7 +11,17 @@ from mdctl.cli.bench import make, table
 from mdctl.cli.bench import pairs as page
 from mdctl.cli.bench.asked import MANIFEST, folder_of, methods_of, seeded, units_of
 from mdctl.cli.bench.court import Court
-from mdctl.cli.bench.judges import AllowMissing, Compat, Judges, assembled, known_kinds
+from mdctl.cli.bench.judges import (
+    AllowMissing,
+    Clip,
+    ClipB32,
+    Compat,
+    Dino,
+    Judges,
+    Pick,
+    assembled,
+    known_kinds,
+)
 from mdctl.cli.bench.make import Plan
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.create import start
@@ -31,19 +41,12 @@ Only = Annotated[
     list[str] | None,
     typer.Option(help="A method; may be given more than once.", show_default="base, coupled, no-ad, full"),
 ]
-Steps = Annotated[
-    int | None, typer.Option(min=1, help="Of each training.", show_default="150 for one clip, 500 for several")
-]
-Rank = Annotated[int | None, typer.Option(help="Width of the adapters.", show_default="32 or less")]
-Rate = Annotated[float | None, typer.Option("--lr", help="Learning rate.", show_default="as the model")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Of each training.", show_default=options.STEPS)]
 TrainSeeds = Annotated[int, typer.Option(min=1, help="Trainings of each unit; three or more for a claim.")]
 Seeds = Annotated[str | None, typer.Option(help="Such as 0-3 or 0,7.", show_default="as the manifest")]
 SampleSteps = Annotated[int | None, typer.Option(help="Denoising steps.", show_default="30")]
 Guidance = Annotated[float | None, typer.Option(help="How closely to keep to the prompt.", show_default="as the model")]
 Judged = Annotated[int, typer.Option("--judged-frames", min=2, help="Frames that are looked at, of every video.")]
-Clip = Annotated[str | None, typer.Option(help="CLIP: a folder, or a hub id that was downloaded.")]
-Pick = Annotated[str | None, typer.Option(help="PickScore: a folder, or a hub id that was downloaded.")]
-Dino = Annotated[str | None, typer.Option(help="DINO: a folder, or a hub id that was downloaded.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Folder of videos and results.")]
 ScoreOnly = Annotated[bool, typer.Option("--score-only", help="Read what is there; make nothing.")]
 Pairs = Annotated[bool, typer.Option("--pairs", help="Also a page on which people compare videos.")]
@@ -58,8 +61,8 @@ def bench_run(
     model: options.Model = None,
     template: options.Template = None,
     steps: Steps = None,
-    rank: Rank = None,
-    lr: Rate = None,
+    rank: options.Rank = None,
+    lr: options.Rate = None,
     train_seeds: TrainSeeds = 1,
     seeds: Seeds = None,
     sample_steps: SampleSteps = None,
@@ -73,6 +76,7 @@ def bench_run(
     clip: Clip = None,
     pick: Pick = None,
     dino: Dino = None,
+    clip_b32: ClipB32 = None,
     judged_frames: Judged = JUDGED,
     compat: Compat = None,
     score_only: ScoreOnly = False,
@@ -118,7 +122,7 @@ def bench_run(
     if dry_run:
         _preview(plan)
         return 0
-    judges = assembled(clip, pick, dino, kinds)
+    judges = assembled(clip, pick, dino, clip_b32)
     with locks.writer(folder / "work", "bench"):
         if manifest.is_dir():
             atomic.write(folder / MANIFEST, manifests.write(units, folder))
@@ -229,7 +233,7 @@ def _judge(plan: Plan, judges: Judges, kinds: Sequence[str], frames: int, allow_
         "train_seeds": plan.train_seeds,
         "judged": {"version": score.VERSION, "frames": frames, **judges.ids},
     }
-    missing = [item for item in expected if item not in found]
+    missing = {item: table.ABSENT for item in expected if item not in found} | court.unread
     if pairs:
         page.write(plan.folder, found)
     blanks = table.absent(systems, plan.units)

@@ -41,7 +41,7 @@ def add_system(
         court = Court(folder, frames, judges, kinds, shape, base)
         own = list(court.rows(list(found.items())))
         rows = [*table.earlier(folder, units, [name]), *own]
-        missing = [item for item in expected if item not in found]
+        missing = {item: table.ABSENT for item in expected if item not in found} | court.unread
         extra = campaign.extras(results, [*found.values()])
         table.conclude(folder, rows, missing, extra, kinds, about, allow_missing)
     return 0

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdctl.cli.bench.judges import cut_short
 from mdctl.cli.create.learning import versions
 from mdctl.cli.face import face
 from mdctl.errors import Partly
@@ -20,12 +21,21 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 ROWS, TABLE, TABLE_CSV = "results.jsonl", "table.json", "table.csv"
+ABSENT = "is not there"
 MOST_LISTED = 20
 TWO_DECIMALS = ("text", "appearance", "consistency", "pick")
 """Columns on the scale of the paper's tables."""
 
 TOLD = ("text", "appearance", "motion_fidelity_dis", "leak_colour")
 """Differences that are said in words; all of them are in the JSON."""
+
+
+ONE_TRAINING = "1 training seed: the intervals do not cover training, so no method is shown to be better by them."
+
+
+def made_with() -> dict[str, str]:
+    """What every table says of its origin: date, kind of computer, and versions."""
+    return {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "computer": platform.machine(), **versions()}
 
 
 def earlier(folder: Path, units: "Sequence[Unit]", others_than: Sequence[str]) -> list[Row]:
@@ -76,7 +86,7 @@ def blank(item: "Item") -> Row:
 def conclude(
     folder: Path,
     rows: Sequence[Row],
-    missing: "Sequence[Item]",
+    missing: "Mapping[Item, str]",
     extra: Sequence[Path],
     kinds: Sequence[str],
     about: Mapping[str, Any],
@@ -85,38 +95,40 @@ def conclude(
 ) -> None:
     """Write rows and table, show them, and raise `Partly` where videos are missing that should not be.
 
-    `blanks` are missing too, of rows that were judged another time.
+    `missing` says of each what is wrong with it. `blanks` are missing too, of rows that were judged another time.
     """
     from mdctl.measure import tally
 
     blanks = [*blanks, *(blank(item) for item in missing)]
     found = tally.document(rows, blanks, kinds)
-    made_with = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "computer": platform.machine(), **versions()}
-    result = {**found, "missing": [item.place for item in missing], "extra": [str(path) for path in extra]}
-    result |= {"settings": dict(about), "made_with": made_with}
+    provenance = made_with()
+    unread = {item.place: why for item, why in missing.items() if why != ABSENT}
+    result = {**found, "missing": [item.place for item in missing], "unread": unread}
+    result |= {"extra": [str(path) for path in extra], "settings": dict(about), "made_with": provenance}
     atomic.write(folder / ROWS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     atomic.write(folder / TABLE, json.dumps(result, indent=1))
     base = about.get("base") or {}
-    origin = {"date": made_with["date"], "mdctl": made_with["mdctl"], "base": base.get("name", "")}
+    origin = {"date": provenance["date"], "mdctl": provenance["mdctl"], "base": base.get("name", "")}
     atomic.write(folder / TABLE_CSV, tally.as_csv(found, origin))
     _show(result, rows, blanks, kinds, folder)
-    _list("is not there", [item.place for item in missing])
-    _list("was not asked for, and is not scored", [str(path) for path in extra])
+    _list([f"{item.place} {why}" for item, why in missing.items()])
+    _list([f"{path} was not asked for, and is not scored" for path in extra])
     if missing and not allow_missing:
         there = sum(row["method"] in {item.method for item in missing} for row in rows)
+        place, why = next(iter(unread.items()), (next(iter(missing)).place, ""))
         raise Partly(
-            f"{len(missing)} of {len(missing) + there} videos are not there.",
-            why=f"such as {missing[0].place}.",
+            f"{len(missing)} of {len(missing) + there} videos are not there{' or cannot be judged' if unread else ''}.",
+            why=f"such as {place} {why}".rstrip(" .") + ".",
             saved=f"the table of the others is in {folder / TABLE}.",
             fix="bring them, or add --allow-missing",
         )
 
 
-def _list(what: str, names: Sequence[str]) -> None:
-    for name in names[:MOST_LISTED]:
-        face().say(f"{name} {what}")
-    if len(names) > MOST_LISTED:
-        face().say(f"and {len(names) - MOST_LISTED} more; all are in {TABLE}")
+def _list(lines: Sequence[str]) -> None:
+    for line in lines[:MOST_LISTED]:
+        face().say(line)
+    if len(lines) > MOST_LISTED:
+        face().say(f"and {len(lines) - MOST_LISTED} more; all are in {TABLE}")
 
 
 def _show(result: Row, rows: Sequence[Row], blanks: Sequence[Row], kinds: Sequence[str], folder: Path) -> None:
@@ -162,6 +174,7 @@ def _remarks(result: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> li
                 if title not in reasons.setdefault(why, []):
                     reasons[why].append(title)
     said += [f"- in {', '.join(titles)}: {safe(why)}." for why, titles in reasons.items()]
+    said += cut_short(row["meta"] for row in rows)
     looked_at = sorted({row["meta"]["judged_frames"] for row in rows})
     if len(looked_at) > 1:
         numbers = ", ".join(map(str, looked_at))
@@ -177,5 +190,5 @@ def _remarks(result: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> li
         said.append(told if drawn else "No intervals: there are fewer than five units, prompts and seeds.")
     trained = {row["train_seed"] for row in rows}
     if len(trained) == 1 and result["differences"]:
-        said.append("1 training seed: the intervals do not cover training, so no method is shown to be better by them.")
+        said.append(ONE_TRAINING)
     return said

@@ -14,7 +14,7 @@ from mdctl.cli.create.train import learn
 from mdctl.cli.create.videos import Target, Video, make, settled
 from mdctl.cli.create.voices import find_save
 from mdctl.cli.face import EPILOG, face, same_everywhere
-from mdctl.errors import MdctlError
+from mdctl.errors import MdctlError, UsageFault
 from mdctl.settings import ClipSettings, SampleSettings
 from mdctl.workspace import atomic
 from mdctl.workspace.project import Project
@@ -60,7 +60,12 @@ def demo(
 
     # The three commands of the main job, each said before it is done.
     _said(f'mdctl new {NAME} CLIPS --caption "{CAPTION}"')
-    start.make_project(NAME, [str(clip) for clip in clips], ClipSettings(), caption=CAPTION)
+    try:
+        start.make_project(NAME, [str(clip) for clip in clips], ClipSettings(), caption=CAPTION)
+    except UsageFault as fault:
+        if fault.code == "MD-EXISTS":  # no other name would do
+            fault.fix = (f"mdctl rename {NAME} {NAME}-2", f"mdctl rm {NAME}     to the trash")
+        raise
     project = Project.open(NAME)
     fresh = any(run.settings["train"]["seed"] != seed for run in project.runs()[-1:])
     _said(f"mdctl train {NAME} --steps {STEPS} --seed {seed}{' --fresh' * fresh}")

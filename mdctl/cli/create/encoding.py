@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mdctl.cli.create.start import quoted
 from mdctl.cli.face import face
 from mdctl.errors import BadInput, NotFound
-from mdctl.settings import Shape, from_table, to_table
+from mdctl.settings import SampleSettings, Shape, from_table, to_table
 from mdctl.workspace import atomic, locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.records import ClipRecord
@@ -62,6 +62,27 @@ def inversion(run: Run, number: int, backbone: "Backbone", precision: str) -> "L
             found = step.latents
             show(step.number, frozen["name"])
     atomic.write(cached, dataset.pack_noise(found))
+    return found
+
+
+def followed(run: Run, settings: SampleSettings, backbone: "Backbone", precision: str) -> "Latents":
+    """The noise of the clip that videos of a run follow; `BadInput` where with these settings they can follow none."""
+    still, frames = run.settings.get("learns") == "appearance", run.settings["clips"]["frames"]
+    if still or settings.frames != frames:
+        raise BadInput(
+            f"a video of {settings.frames} frames cannot follow a clip of '{run.project}'.",
+            why="it is an appearance, and holds no motion." if still else f"its clips have {frames}.",
+            fix="--follow 0",
+        )
+    number = len(run.settings["clip"])
+    if settings.clip > number:
+        many = f"{number} clip{'s' * (number != 1)}"
+        raise BadInput(f"'{run.project}' has {many}, and no clip {settings.clip}.", fix=f"--clip {number}")
+    found = inversion(run, settings.clip - 1, backbone, precision)
+    if face().manners.verbose:
+        face().say(
+            f"the noise of clip {settings.clip} has a standard deviation of {found.std():.3f}; that drawn has 1."
+        )
     return found
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mdctl.motion.plan import Footprint
     from mdctl.motion.recompute import Level
     from mdctl.motion.replay import Replayed
-    from mdctl.motion.training import TrainState, TrainStep
+    from mdctl.motion.training import Learns, TrainState, TrainStep
 
 GIB = 2**30
 
@@ -115,6 +115,7 @@ def fit(run: Planned, settings: TrainSettings, folder: Path, device: Any, precis
         )
     about = {
         "device": machine.describe(device),
+        "learns": run.settings.get("learns", "motion"),
         "model": run.settings["model"]["fingerprint"],
         "clips": run.settings["clips"],
         "looks": 1 if settings.shared_spatial else len(run.settings["clip"]),
@@ -147,23 +148,35 @@ def _planned(
     from mdctl.motion.recompute import LEVELS
 
     shape = from_table(Shape, run.settings["clips"], "run.toml: clips")
+    if about["learns"] == "appearance":
+        shape = replace(shape, frames=1)  # from which it learns, whatever its clips have
+
+    def counted(shape: Shape, precision: str, level: "Level") -> float:
+        found = footprint(folder, shape, settings, about["looks"], precision, level, about["learns"])
+        return found.peak + plan.OVERHEAD
 
     def peak(level: "Level") -> float:
         measured = paces.known({**about, "level": level}).get("peak_gb", 0) * 1e9
-        return max(measured, footprint(folder, shape, settings, about["looks"], precision, level).peak) + plan.OVERHEAD
+        return max(measured + plan.OVERHEAD, counted(shape, precision, level))
 
     # False rules nothing out: it is frozen with every run that began where there was room, and it may go on where not.
     levels: Sequence[Level] = LEVELS[1:] if settings.recompute else LEVELS
     level = plan.fitting(peak, budget, levels)
     if level is None:
-        raise _too_small(run, settings, folder, precision, about["looks"], shape, peak(levels[-1]), budget)
+        raise _too_small(run.project, shape, precision, counted, peak(levels[-1]), budget)
     predicted = peak(level)
     face().say(f"takes about {predicted / 1e9:.1f} of {budget / 1e9:.1f} GB: {WORDS[level]}.")
     return Fit(level, about, predicted - plan.OVERHEAD, budget)
 
 
 def footprint(
-    folder: Path, shape: Shape, settings: TrainSettings, looks: int, precision: str, level: "Level"
+    folder: Path,
+    shape: Shape,
+    settings: TrainSettings,
+    looks: int,
+    precision: str,
+    level: "Level",
+    learns: "Learns" = "motion",
 ) -> "Footprint":
     """What a step takes, counted once for each model, shape and level, and kept."""
     from mdctl.motion import device as machine
@@ -172,48 +185,46 @@ def footprint(
 
     about = {"count": weights.fingerprint(folder), "shape": [shape.frames, shape.width, shape.height], "looks": looks,
              "rank": settings.rank, "dropout": settings.dropout, "batch": settings.batch, "precision": precision,
-             "level": level}  # fmt: skip
+             "level": level, "learns": learns}  # fmt: skip
     kept = paces.known(about)
     if set(kept) >= {"weights", "adapters", "activations"}:
         return plan.Footprint(int(kept["weights"]), int(kept["adapters"]), int(kept["activations"]))
     eight_bit = precision == machine.EIGHT_BIT
     shadow = families.shadow(folder, dtype=machine.dtype(precision, machine.choose("auto")), eight_bit=eight_bit)
     rank = settings.rank or min(32, lora.widest_rank(shadow.network, shadow.layers))
-    found = plan.footprint(shadow, shape, replace(settings, rank=rank), looks, level)
+    found = plan.footprint(shadow, shape, replace(settings, rank=rank), looks, level, learns)
     paces.note(about, weights=found.weights, adapters=found.adapters, activations=found.activations)
     return found
 
 
 def _too_small(
-    run: Planned,
-    settings: TrainSettings,
-    folder: Path,
-    precision: str,
-    looks: int,
+    project: str,
     shape: Shape,
+    precision: str,
+    counted: "Callable[[Shape, str, Level], float]",
     needed: float,
     budget: float,
 ) -> NoSpace:
-    """The refusal, with the largest size that would fit."""
+    """The refusal, with the largest size that would fit; `counted` is what a shape takes in a precision."""
     from mdctl.motion import plan
 
     fix = []
+    still = shape.frames == 1
     for other in plan.smaller(shape):
-        peak = footprint(folder, other, settings, looks, precision, "full").peak + plan.OVERHEAD
+        peak = counted(other, precision, "full")
         if peak <= budget:
-            size = f"--size {other.width}x{other.height} --frames {other.frames}"
-            fix = [f"mdctl new {run.project}-small CLIPS... {size}    takes {peak / 1e9:.1f} GB"]
+            size = f"--size {other.width}x{other.height} {'--appearance' if still else f'--frames {other.frames}'}"
+            fix = [f"mdctl new {project}-small CLIPS... {size}    takes {peak / 1e9:.1f} GB"]
             break
     if precision != "int8":
-        peak = footprint(folder, shape, settings, looks, "int8", "full").peak + plan.OVERHEAD
+        peak = counted(shape, "int8", "full")
         if peak <= budget:
-            fix.append(
-                f"mdctl train {run.project} --precision int8 --fresh    takes {peak / 1e9:.1f} GB, and is inexact"
-            )
+            fix.append(f"mdctl train {project} --precision int8 --fresh    takes {peak / 1e9:.1f} GB, and is inexact")
     if precision == "fp32":
-        fix.append(f"mdctl train {run.project} --precision bf16 --fresh    takes half for the base model")
+        fix.append(f"mdctl train {project} --precision bf16 --fresh    takes half for the base model")
+    length = "" if still else f", {shape.frames} frames"
     return NoSpace(
-        f"not enough GPU memory to train '{run.project}' at {shape.width}x{shape.height}, {shape.frames} frames.",
+        f"not enough GPU memory to train '{project}' at {shape.width}x{shape.height}{length}.",
         why=f"needs about {needed / 1e9:.1f} GB with everything computed again; {budget / 1e9:.1f} GB may be used.",
         saved="nothing was loaded.",
         fix=[*fix, "mdctl help vram    what takes less"],

@@ -18,7 +18,7 @@ from mdctl.cli.face import EPILOG, face
 from mdctl.cli.turns import turn
 from mdctl.cli.view import pages
 from mdctl.errors import BadInput, UsageFault
-from mdctl.settings import SampleSettings, to_table
+from mdctl.settings import SampleSettings, from_table, to_table
 from mdctl.strength import Strength
 from mdctl.text import safe, slug
 from mdctl.workspace import atomic
@@ -51,10 +51,6 @@ class Axis:
 
     values: tuple[str, ...]
 
-    def labels(self) -> list[str]:
-        """What stands beside the rows or above the columns."""
-        return [f"{self.key} {value}" for value in self.values]
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -64,8 +60,8 @@ class Cell:
     column: str
     seed: int
     save: Save
-    strength: str
-    """As it was asked for: a whole schedule is more than its number."""
+    asked: Mapping[str, str]
+    """What varies, and the strength, as they were asked for: a whole schedule is more than its number."""
 
     settings: SampleSettings
     path: Path
@@ -111,8 +107,9 @@ def grid(
     run, last = voices.find_save(project, None)
     asked = resolve(SampleSettings, "gen", layers("gen", project, template, flags, run.base))
     axes = _axes({"checkpoint": checkpoint, "strength": strength, "follow": follow})
-    seeds = [_whole(text) for text in _listed("seed", seed)]
+    seeds = list(dict.fromkeys(_whole(text) for text in _listed("seed", seed)))
     cells = _cells(project, run, last, words, asked, axes, seeds)
+    axes = [replace(axis, values=tuple(dict.fromkeys(cell.asked[axis.key] for cell in cells))) for axis in axes]
     missing = [cell for cell in cells if not cell.path.is_file()]
     face().say(f"{len(cells)} videos{f', {len(cells) - len(missing)} of them there' * (len(missing) < len(cells))}.")
     if len(missing) > MANY and not face().manners.yes:
@@ -125,7 +122,8 @@ def grid(
         return 0
     _fill(project, words, missing, device, threads)
     paths = _shown(folder, words, axes, cells)
-    spoken = quoted(cells[-1].strength) if " " in cells[-1].strength else cells[-1].strength
+    strongest = cells[-1].asked["strength"]
+    spoken = quoted(strongest) if " " in strongest else strongest
     best = f"mdctl pin {name} --checkpoint {cells[-1].save.step} --strength {spoken}"
     face().done(f"{len(cells)} videos of '{name}' side by side.", [f"{best}     keeps a choice for gen"])
     face().result([str(path) for path in paths], {"project": name, "cells": len(cells), "made": len(missing)})
@@ -154,11 +152,12 @@ def pin(
     if strength is not None:
         spoken = Strength.parse(strength)
         chosen["strength"] = spoken.schedule() if "@" in strength else spoken.plain()
+    from_table(SampleSettings, {key: chosen[key] for key in chosen if key != "checkpoint"}, "pin")
     with turn(project, "pin", wait):
         if checkpoint is not None:
             _, save = voices.find_save(project, checkpoint)
             chosen["checkpoint"] = str(save.step)
-        for key in given if clear else chosen:
+        for key in project.record.pin if clear else chosen:
             project.set(f"pin.{key}", None if clear else chosen[key])
     kept = ", ".join(f"{key} {value}" for key, value in Project.open(name).record.pin.items())
     face().done(f"gen takes {kept} for '{name}'." if kept else f"gen takes for '{name}' what it takes by itself.")
@@ -200,29 +199,27 @@ def _cells(
     axes: Sequence[Axis],
     seeds: Sequence[int],
 ) -> list[Cell]:
-    """All cells, rows first; each has a name of its own below a folder that the prompt and the settings name."""
+    """All cells, rows first; each has a name of its own below a folder that the prompt and the settings name.
+
+    Of those that say the same in other words, such as strengths 1 and 1.0, there is the first.
+    """
     settled = videos.settled(asked, run.settings)
     about = {"prompt": prompt, "run": run.id, **to_table(replace(settled, strength=1.0, follow=0.0))}
     folder = project.folder / "grids" / f"{slug(prompt, 40) or 'grid'}-{videos.identity(about)[:6]}"
-    found = []
+    found: dict[Path, Cell] = {}
     for values in itertools.product(*(axis.values for axis in axes)):
-        chosen = dict(zip((axis.key for axis in axes), values, strict=True))
+        chosen = {"strength": str(asked.strength), **dict(zip((axis.key for axis in axes), values, strict=True))}
         save = voices.find_save(project, chosen["checkpoint"])[1] if "checkpoint" in chosen else last
-        spoken = replace(asked, strength=chosen.get("strength", asked.strength))
-        settings = replace(
-            settled,
-            strength=Strength.parse(spoken.strength).plain(),
-            strength_until=spoken.holds_until,
-            follow=_share(chosen["follow"]) if "follow" in chosen else settled.follow,
-        )
+        follow = _share(chosen["follow"]) if "follow" in chosen else asked.follow
+        settings = videos.settled(replace(asked, strength=chosen["strength"], follow=follow), run.settings)
         labels = [f"{axis.key} {chosen[axis.key]}" for axis in axes[-AXES:]]
         row, column = ["", "", *labels][-AXES:]
         for seed in seeds:
             key = videos.identity({"save": save.sha256, "seed": seed, **to_table(settings)})
             path = folder / "cells" / f"{save.step:06d}_{key}_s{seed}.mp4"
             many = f"{row}, seed {seed}".strip(", ") if len(seeds) > 1 else row
-            found.append(Cell(many, column, seed, save, str(spoken.strength), settings, path))
-    return found
+            found.setdefault(path, Cell(many, column, seed, save, chosen, settings, path))
+    return list(found.values())
 
 
 def _share(text: str) -> float:

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from mdctl.cli.create.keeping import Keeper, keeping
 from mdctl.cli.create.start import quoted
 from mdctl.cli.face import AGAIN, TrainView, face
 from mdctl.cli.signals import Request, polite
-from mdctl.errors import BadInput, Diverged, MdctlError
+from mdctl.errors import BadInput, Diverged, MdctlError, NotFound
 from mdctl.settings import TrainSettings, from_table
 from mdctl.workspace import weights
 from mdctl.workspace.project import Project
@@ -103,7 +104,7 @@ def follow(
                                 raise
                 fitting.remember(fit, paces, machine.memory_gb(device))
             except MdctlError as fault:
-                fault.saved = fault.saved or _safe_so_far(run)
+                fault.saved = fault.saved or _safe_so_far(run, again)
                 raise
         saved = run.saves()[-1]
     taken, skipped = state.number - first, sum(state.skipped.values())
@@ -117,6 +118,16 @@ def follow(
     if project.record.model == "auto":
         project.set("model", card.name)
     return End("done", saved, time.monotonic() - began, 0, taken, skipped)
+
+
+def usable(run: Run) -> bool:
+    """Whether a run is at its end or can go on; not where its saves are damaged or lost, which is told."""
+    with suppress(NotFound):
+        run.latest(report=lambda change: _report(run, change))
+        if not run.finished:
+            run.latest(resumable=True, report=lambda change: _report(run, change))
+        return True
+    return False
 
 
 def tell(project: Project, run: Run, end: End) -> None:
@@ -311,14 +322,14 @@ def damage(change: Change) -> str:
     return f"the save of step {change['from']} is damaged ({change['why']}); {then}."
 
 
-def _told(request: Request) -> None:
+def _told() -> None:
     face().say("Stopping after this step and saving (Ctrl-C again quits now and keeps the last save).")
 
 
-def _safe_so_far(run: Run) -> str:
+def _safe_so_far(run: Run, again: str) -> str:
     if not run.step:
         return "nothing yet: it stopped before its first save."
-    return f"the save of step {run.step} is good, and mdctl train {run.project} goes on from there."
+    return f"the save of step {run.step} is good, and {again} goes on from there."
 
 
 def example(project: Project, model: str) -> str:

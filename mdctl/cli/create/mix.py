@@ -11,11 +11,11 @@ from mdctl.cli import options
 from mdctl.cli.choose import layers, resolve
 from mdctl.cli.create import learning, start, train, videos, voices
 from mdctl.cli.face import EPILOG, face
-from mdctl.errors import BadInput, NotFound, UsageFault
+from mdctl.errors import BadInput, Busy, MdctlError, NotFound, UsageFault
 from mdctl.settings import SampleSettings, to_table
 from mdctl.strength import Strength
 from mdctl.text import safe, slug
-from mdctl.workspace import locations, records, weights
+from mdctl.workspace import cache, locations, records, weights
 from mdctl.workspace.project import Project, check_name
 from mdctl.workspace.runs import Run
 from mdctl.workspace.saves import Save
@@ -139,7 +139,9 @@ def animate_image(
     caption: Annotated[
         str | None, typer.Option(help="What the picture shows.", show_default="the subject of the prompt")
     ] = None,
-    image_steps: Annotated[int | None, typer.Option(help="Steps for its look.", show_default="300")] = None,
+    image_steps: Annotated[
+        int | None, typer.Option(help="Steps for its look.", show_default="as the model; large ones 300")
+    ] = None,
     keep: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the look as a project.")] = None,
     count: options.Count = 1,
     seed: options.Seed = None,
@@ -287,18 +289,29 @@ def _picture(image: str, caption: str, model: str, steps: int | None) -> Project
     )
     name = f"{slug(path.stem, 40) or 'picture'}-{about[:6]}"
     known = Project(locations.images() / name)
-    if known.folder.is_dir() and not known.fault:
-        return known
+    if known.folder.is_dir():
+        if not known.fault:
+            return known
+        if stays := cache.remove_look(known):
+            raise Busy(f"the look of '{safe(path.name, 80)}' is damaged and cannot be made anew.", why=stays)
     clips = [start.new_clip(found, None)]
     return Project.create(name, kind="appearance", caption=caption, clips=clips, model=model, inside=locations.images())
 
 
 def _learn_look(picture: Project, image: str, steps: int | None, device: str) -> learning.End:
     with picture.locked("train"):
-        run = next(reversed(picture.runs()), None)
-        run = run or Run.create(picture, train.resolved(picture, {"steps": steps}, None, None))
+        last = next(reversed(picture.runs()), None)
+        usable = last if last and learning.usable(last) else None
+        run = usable or Run.create(picture, train.resolved(picture, {"steps": steps}, None, None))
         if run.finished and (save := run.latest()):
             face().say(f"the look of {safe(Path(image).name, 80)} is known already")
             return learning.End("nothing_to_do", save)
         face().say(f"learning the look of {safe(Path(image).name, 80)}, kept for next time")
-        return learning.follow(picture, run, device)
+        try:
+            return learning.follow(picture, run, device)
+        except MdctlError as fault:
+            # No command but this one knows the look; a project of the same picture can be trained in other ways.
+            own = f"{start.quoted(image)} --caption {start.quoted(picture.record.caption)}"
+            told = [line.replace("CLIPS...", own) for line in fault.fix if "train " not in line]
+            fault.fix = tuple(told) or (f"mdctl new {picture.name} {own}     makes a project of it",)
+            raise

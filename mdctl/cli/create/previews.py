@@ -10,6 +10,7 @@ from mdctl.cli.create import encoding, generate, rendering, videos
 from mdctl.cli.create.learning import example
 from mdctl.cli.face import TrainView, face
 from mdctl.cli.signals import Request
+from mdctl.errors import BadInput
 from mdctl.settings import SampleSettings
 from mdctl.text import slug
 from mdctl.workspace import atomic
@@ -80,23 +81,32 @@ class Previews:
         asked = resolve(SampleSettings, "gen", layers("gen", self.project, None, {}, run.base))
         if machine.choose_precision(asked.precision, backbone.device) != precision:
             asked = replace(asked, precision=precision, merged=None if precision == "int8" else asked.merged)
-        settings = videos.settled(asked, run.settings)
+        self._run, self._settings = run, videos.settled(asked, run.settings)
         made_with = rendering.made_with(
             {key: run.settings["model"][key] for key in ("name", "fingerprint")}, place, threads, precision
         )
-        self._run, self._settings = run, settings
         self._studio = rendering.Studio(backbone, made_with)
-        follows = settings.follow and run.settings.get("learns") == "motion"
-        followed = encoding.inversion(run, settings.clip - 1, backbone, precision) if follows else None
+        followed = self._followed() if self._settings.follow else None
         begun = run.settings.get("previews", {})
         self.prompts = self.prompts or begun.get("prompts") or (example(self.project, made_with["model"]["name"]),)
         self.every = self.every or begun.get("every") or EVERY
         run.settle("previews", {"prompts": [*self.prompts], "every": self.every})
         for prompt in self.prompts:
-            videos.tell_unread(self._studio, prompt, settings.negative)
-            embeds = rendering.embed(self._studio, prompt, settings.negative)
-            start = rendering.start(self._studio, settings, self._seed, followed)
+            videos.tell_unread(self._studio, prompt, self._settings.negative)
+            embeds = rendering.embed(self._studio, prompt, self._settings.negative)
+            start = rendering.start(self._studio, self._settings, self._seed, followed)
             self._scenes.append(_Scene(prompt, embeds, start))
+
+    def _followed(self) -> "Latents | None":
+        """The noise of the clip that previews follow; where they can follow none, that is told, and they go without."""
+        try:
+            return encoding.followed(
+                self._run, self._settings, self._studio.backbone, self._studio.made_with["precision"]
+            )
+        except BadInput as fault:
+            self._settings = replace(self._settings, follow=0.0)
+            face().warn(f"previews follow no clip: {fault.what} {fault.why}".rstrip())
+        return None
 
     def due(self, step: int) -> bool:
         """Whether there is one at this step."""

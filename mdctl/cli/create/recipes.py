@@ -1,6 +1,5 @@
 """What stands beside a video, read again: everything that makes it a second time."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,12 +12,10 @@ from mdctl.errors import BadInput, NotFound
 from mdctl.settings import SampleSettings, from_table
 from mdctl.strength import Strength
 from mdctl.text import safe
-from mdctl.workspace import locations
+from mdctl.workspace import footage, locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 from mdctl.workspace.saves import Save
-
-_MOST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -101,14 +98,9 @@ def _no_recipe(path: Path, why: str) -> BadInput:
 
 def _record(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError("it is too large")
-        record = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as fault:
+        return footage.sidecar(path)
+    except (OSError, ValueError) as fault:
         raise _no_recipe(path, str(fault)) from fault
-    if not isinstance(record, dict):
-        raise _no_recipe(path, "it is no record")
-    return record
 
 
 def _sidecar(path: Path) -> Path:

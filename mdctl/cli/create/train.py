@@ -32,13 +32,11 @@ def mount(app: typer.Typer) -> None:
 
 def train(
     name: options.ProjectName,
-    steps: Annotated[
-        int | None, typer.Option(help="Optimizer steps.", show_default="150 for one clip, 500 for several")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps.", show_default=options.STEPS)] = None,
     template: options.Template = None,
     model: options.Model = None,
-    rank: Annotated[int | None, typer.Option(help="Width of the adapters.", show_default="32 or less")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.", show_default="5e-4")] = None,
+    rank: options.Rank = None,
+    lr: options.Rate = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.", show_default="0")] = None,
     shared_spatial: Annotated[
         bool | None, typer.Option("--shared-spatial", help="One adapter for the look of all clips.", show_default=False)

@@ -27,7 +27,6 @@ from mdctl.workspace import atomic, locations, locks, weights
 if TYPE_CHECKING:
     from mdctl.cli.create.recipes import Recipe
     from mdctl.media.frames import Frames
-    from mdctl.motion.backbone import Latents
 
 Format = Literal["mp4", "gif", "webp", "frames"]
 """What a video is written as; frames is a folder of PNGs."""
@@ -44,7 +43,6 @@ class Video:
 
     path: Path
     frames: "Frames"
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -115,9 +113,15 @@ def read_target(wanted: str | None, container: Format | None, count: int, force:
         return Target(output, None, container or "mp4")
     named = output.suffix.lower().removeprefix(".")
     suffix = "frames" if container == "frames" and named not in get_args(Format) else named
-    if named == "frames" or suffix not in get_args(Format) or container not in (None, suffix):
+    if named == "frames" or suffix not in get_args(Format):
         raise UsageFault(
             f"'{safe(wanted, 200)}' says no format that can be written.", fix="-o video.mp4, .gif, .webp, or a FOLDER/"
+        )
+    if container not in (None, suffix):
+        renamed = output.with_suffix("" if container == "frames" else f".{container}")
+        raise UsageFault(
+            f"'{safe(wanted, 200)}' says {suffix}, and --format says {container}.",
+            fix=(f"-o {safe(str(renamed), 200)}", f"--format {suffix}"),
         )
     if count > 1:
         raise UsageFault(f"{count} videos do not fit into one file.", fix=f"-o {output.with_suffix('')}/")
@@ -223,7 +227,9 @@ def takes(
             began = time.monotonic()
             cast, settings = take.cast, take.settings
             spoken = studio.at([voice.strength for voice in cast.voices])
-            followed = _followed(cast, studio, settings) if settings.follow else None
+            followed = None
+            if settings.follow:
+                followed = encoding.followed(cast.lead.run, settings, studio.backbone, studio.made_with["precision"])
             start = rendering.start(studio, settings, take.seed, followed)
             drawn = rendering.draw(spoken, embeds, settings, take.seed, f"{number}/{len(wanted)}", start)
             path = keep(take, prompt, drawn, studio.made_with)
@@ -239,7 +245,7 @@ def takes(
                     "seconds": round(time.monotonic() - began, 2),
                 }
             )
-            yield Video(path, drawn, take.seed)
+            yield Video(path, drawn)
 
 
 def tell_unread(studio: rendering.Studio, prompt: str, negative: str) -> None:
@@ -280,27 +286,6 @@ def show(frames: "Frames") -> None:
     from mdctl.media import preview
 
     face().picture(partial(preview.strip, frames))
-
-
-def _followed(cast: Cast, studio: rendering.Studio, settings: SampleSettings) -> "Latents":
-    """The noise of the clip that the videos follow."""
-    run = cast.lead.run
-    frames = run.settings["clips"]["frames"]
-    if not cast.lead.moves or settings.frames != frames:
-        raise BadInput(
-            f"a video of {settings.frames} frames cannot follow a clip of '{run.project}'.",
-            why=f"its clips have {frames}." if cast.lead.moves else "it is an appearance, and holds no motion.",
-            fix="--follow 0",
-        )
-    number = len(run.settings["clip"])
-    if settings.clip > number:
-        raise BadInput(f"'{run.project}' has {number} clips, and no clip {settings.clip}.", fix=f"--clip {number}")
-    found = encoding.inversion(run, settings.clip - 1, studio.backbone, studio.made_with["precision"])
-    if face().manners.verbose:
-        face().say(
-            f"the noise of clip {settings.clip} has a standard deviation of {found.std():.3f}; that drawn has 1."
-        )
-    return found
 
 
 # --- What is kept.

@@ -97,7 +97,7 @@ def _damaged(change: Change) -> None:
 def own(run: Run, save: Save, strength: Strength) -> Voice:
     """What a project teaches: its motion, or its look where it is an appearance."""
     file = next((name for name in (COUPLED, TEMPORAL) if name in save.files), None)
-    return Voice(run, save, file or looks(save)[0], strength)
+    return Voice(run, save, file, strength) if file else look_of(run, save, 1, strength)
 
 
 def looks(save: Save) -> list[str]:
@@ -148,7 +148,8 @@ def base_of(voices: Sequence[Voice]) -> str:
             )
         other = voice.run.settings["model"]["name"]
         other = f"another {other}" if other == card.name else other
-        if misfits := lora.misfits(voice.save.read(voice.file), str(voice.where), families.blueprint(folder)):
+        network = families.blueprint(folder)
+        if misfits := lora.misfits(voice.save.read(voice.file), str(voice.where), network, said.rank):
             raise BadInput(
                 f"'{voice.run.project}' and '{first.run.project}' do not go together.",
                 why=f"the one was trained on {other}, the other on {card.name}, and these differ: {misfits[0]}.",

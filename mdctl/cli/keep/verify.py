@@ -1,6 +1,5 @@
 """`verify`: whether all that a project holds is what it was when it was kept."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +15,13 @@ from mdctl.cli.create import videos
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.turns import turn
 from mdctl.errors import BadInput, Busy, MdctlError, NotReady, Refused, UsageFault
-from mdctl.workspace import locations
+from mdctl.workspace import footage, locations
 from mdctl.workspace.project import Project
 from mdctl.workspace.records import CLIPS, PROJECT
 from mdctl.workspace.runs import Run
 from mdctl.workspace.saves import OPTIMIZER, Save
 
 _COPY = re.compile(r"([0-9a-f]{12})\.[a-z0-9]{2,4}")
-_SIDECAR_BYTES = 4_000_000
 _BESIDES = ("schema", "id", "video", "created")
 """What a sidecar says besides what its id stands for."""
 
@@ -208,15 +206,13 @@ def _unsound(video: Path) -> str:
         return fault.why or fault.what
     beside = video.with_suffix(".json")
     try:
-        if beside.stat().st_size > _SIDECAR_BYTES:
-            raise ValueError("it is too large")
-        sidecar = json.loads(beside.read_text("utf-8"))
-        number = sidecar["id"] if isinstance(sidecar, dict) else None
+        sidecar = footage.sidecar(beside)
     except FileNotFoundError:
         return f"there is no {beside.name} beside it"
-    except (OSError, ValueError, KeyError, RecursionError) as fault:
+    except (OSError, ValueError) as fault:
         return f"{beside.name} cannot be read: {fault}"
-    if not isinstance(sidecar, dict) or number != _identity(sidecar):
+    number = sidecar.get("id")
+    if number != _identity(sidecar):
         return f"{beside.name} is not what was written"
     if comment.startswith("mdctl ") and comment != f"mdctl {number}":
         return f"{beside.name} tells of another video"

@@ -1,7 +1,9 @@
 """`export` and `import`: what was learned, passed on and taken in; `import` trusts nothing that it is given."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,21 +12,24 @@ import typer
 
 from mdctl.catalog import CARDS
 from mdctl.cli import options
+from mdctl.cli.create.voices import COUPLED, TEMPORAL
 from mdctl.cli.face import EPILOG, face
 from mdctl.cli.share import foreign
 from mdctl.cli.share.export import TRAINED, export
 from mdctl.cli.view.look import size
-from mdctl.errors import BadInput, MdctlError, NotFound, Refused, UsageFault
-from mdctl.settings import TrainSettings, from_table
+from mdctl.errors import BadInput, NotFound, Refused, UsageFault
+from mdctl.settings import ClipSettings, TrainSettings, from_table
 from mdctl.text import safe, slug
 from mdctl.workspace import archive, documents, records, weights
 from mdctl.workspace.archive import Archive
 from mdctl.workspace.project import Project
 from mdctl.workspace.records import ClipRecord
 
-_MOST_CLIPS = 10_000
+_MOST_WORDS = 2000
 _HEAD_BYTES = 512
 """In so many a zip that torch packed names its pickle, and a pickle of its own begins."""
+_LEARNED = {"motion": TEMPORAL, "appearance": "spatial_000.safetensors", "coupled": COUPLED}
+"""The file of a save without which it has learned nothing, by what it learns."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -111,26 +116,34 @@ def _is_archive(file: Path) -> bool:
 
 def _taken_in(path: Path, found: Archive, name: str | None, model: str | None) -> Project:
     """The new project, complete or not at all."""
-    card = found.card
-    try:
-        kind, learns, step = card["kind"], card["learns"], card["step"]
-        caption, subject = documents.plain(str(card["caption"])[:2000]), documents.plain(str(card["subject"])[:2000])
-        clips = [_clip(clip) for clip in list(card["clip"])[:_MOST_CLIPS]]
-        wanted = {key: value for key, value in card["train"].items() if key in TRAINED}
-        trained = from_table(TrainSettings, wanted, "the archive's settings")
-        shape = {key: card["clips"][key] for key in ("frames", "fps", "width", "height")}
-        if kind not in records.KINDS or learns not in ("motion", "appearance", "coupled") or type(step) is not int:
+    card, where = found.card, path / archive.CARD
+    adapters = {file.removeprefix("adapters/"): content for file, content in found.files.items() if "adapters/" in file}
+    with _refusing(path):
+        kind, learns = (documents.value(card, key, str, where) for key in ("kind", "learns"))
+        caption, subject = (_words(card, key, where) for key in ("caption", "subject"))
+        step, train = documents.value(card, "step", int, where), documents.value(card, "train", dict, where)
+        clips = [_clip(clip, where) for clip in documents.value(card, "clip", list, where)]
+        wanted = {key: value for key, value in train.items() if key in TRAINED}
+        trained = from_table(TrainSettings, wanted, "train")
+        cut = documents.value(card, "clips", dict, where)
+        shape = {field.name: cut.get(field.name) for field in fields(ClipSettings)}
+        from_table(ClipSettings, shape, "clips")
+        said = documents.value(card, "model", dict, where)
+        told, print_ = (documents.value(said, key, str, where) for key in ("name", "fingerprint"))
+        called = name or slug(documents.value(card, "name", str, where), 60) or "imported"
+        if kind not in records.KINDS or learns not in (kind, "coupled"):
             raise ValueError("a project of another kind")
-        if not (1 <= step <= 1_000_000 and trained.steps and all(isinstance(v, int | float) for v in shape.values())):
+        if not (1 <= step <= 1_000_000 and trained.steps):
             raise ValueError("numbers that cannot be")
-        called = name or slug(str(card["name"]), 60) or "imported"
-    except (KeyError, TypeError, ValueError, MdctlError) as error:
-        raise _odd(path, str(error)) from error
-    unknown = sorted(set(card["train"]) - TRAINED)
+        if not clips:
+            raise ValueError("it was learned from nothing")
+        if _LEARNED[learns] not in adapters:
+            raise ValueError(f"it has no {_LEARNED[learns]}, which holds what it has learned")
+        kept = _clip_records(found, clips)
+    unknown = sorted(set(train) - TRAINED)
     if unknown:
         face().warn(f"settings that are not known here are left out: {safe(', '.join(unknown), 200)}.")
-    adapters = {file.removeprefix("adapters/"): content for file, content in found.files.items() if "adapters/" in file}
-    base = _base(path, card, model, adapters)
+    base = _base(path, told, print_, model, adapters)
     settings = {
         "learns": learns,
         "model": base,
@@ -139,53 +152,68 @@ def _taken_in(path: Path, found: Archive, name: str | None, model: str | None) -
         "clip": clips,
         "imported": {"sha256": _hash(path)},
     }
-    return Project.adopt(
-        called,
-        kind=kind,
-        caption=caption,
-        subject=subject,
-        model=base["name"],
-        clips=_clip_records(path, found, clips),
-        files={file: content for file, content in found.files.items() if file.startswith("clips/")},
-        settings=settings,
-        step=step,
-        adapters=adapters,
-    )
+    with _refusing(path):  # for what no document can hold
+        return Project.adopt(
+            called,
+            kind=kind,
+            caption=caption,
+            subject=subject,
+            model=base["name"],
+            clips=kept,
+            files={file: content for file, content in found.files.items() if file.startswith("clips/")},
+            settings=settings,
+            step=step,
+            adapters=adapters,
+        )
 
 
-def _odd(path: Path, why: str) -> Refused:
-    what = f"'{safe(path.name, 120)}' is not taken."
-    return Refused(what, why=f"{safe(why, 200)}; nothing of it was kept.", fix="ask for it again", code="MD-ARCHIVE")
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Refuse the archive for whatever turns out odd meanwhile."""
+    try:
+        yield
+    except (ValueError, OverflowError, BadInput) as error:
+        why = safe(str(error).rstrip("."), 200)
+        raise Refused(
+            f"'{safe(path.name, 120)}' is not taken.",
+            why=f"{why}; nothing of it was kept.",
+            fix="ask for it again",
+            code="MD-ARCHIVE",
+        ) from error
 
 
-def _clip(clip: Mapping[str, Any]) -> dict[str, Any]:
-    digest = str(clip["sha256"])
+def _words(table: Mapping[str, Any], key: str, where: Path) -> str:
+    words: str = documents.plain(documents.value(table, key, str, where)[:_MOST_WORDS])
+    return words
+
+
+def _clip(clip: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    if not isinstance(clip, dict):
+        raise ValueError("a clip that is no table")
+    digest = documents.value(clip, "sha256", str, where)
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise ValueError("a clip without a hash")
-    kept: dict[str, Any] = {
+    trim, crop = records.trim_of(clip.get("trim", [])), records.crop_of(clip.get("crop", []))
+    return {
         "sha256": digest,
-        "name": f"{digest[:12]}",
-        "caption": documents.plain(str(clip["caption"])[:2000]),
+        "name": digest[:12],
+        "caption": _words(clip, "caption", where),
+        **({"trim": [*trim]} if trim else {}),
+        **({"crop": [*crop]} if crop else {}),
+        **({"picture": True} if documents.value(clip, "picture", bool, where, False) else {}),
     }
-    if "trim" in clip:
-        kept["trim"] = [float(second) for second in clip["trim"]][:2]
-    if "crop" in clip:
-        left, top, width, height = (int(edge) for edge in clip["crop"])
-        if min(left, top) < 0 or min(width, height) < 1:
-            raise ValueError("a crop that cannot be")
-        kept["crop"] = [left, top, width, height]
-    if clip.get("picture") is True:
-        kept["picture"] = True
-    return kept
 
 
-def _clip_records(path: Path, found: Archive, clips: list[dict[str, Any]]) -> list[ClipRecord]:
+def _clip_records(found: Archive, clips: list[dict[str, Any]]) -> list[ClipRecord]:
     """Records of the clips that came along, as their hashes tell; a motion works without any."""
-    here = {Path(file).stem: Path(file).name for file in found.files if file.startswith("clips/")}
-    hashes = {stem: sha256(found.files[f"clips/{file}"]).hexdigest() for stem, file in here.items()}
+    files = {file: content for file, content in found.files.items() if file.startswith("clips/")}
+    here = {Path(file).stem: Path(file).name for file in files}
+    if len(here) < len(files):
+        raise ValueError("a clip stands in it twice")
+    hashes = {stem: sha256(files[f"clips/{file}"]).hexdigest() for stem, file in here.items()}
     for said in (*here, *(clip["sha256"] for clip in clips)):
         if not hashes.get(said[:12], said).startswith(said):
-            raise _odd(path, f"clips/{here[said[:12]]} is another clip than it says")
+            raise ValueError(f"clips/{here[said[:12]]} is another clip than it says")
     return [
         ClipRecord(
             sha256=clip["sha256"],
@@ -193,9 +221,9 @@ def _clip_records(path: Path, found: Archive, clips: list[dict[str, Any]]) -> li
             name=here[clip["sha256"][:12]],
             source="",
             caption=clip["caption"],
-            trim=(clip["trim"][0], clip["trim"][1]) if "trim" in clip else None,
-            crop=(crop[0], crop[1], crop[2], crop[3]) if (crop := clip.get("crop")) else None,
-            size_bytes=len(found.files[f"clips/{here[clip['sha256'][:12]]}"]),
+            trim=records.trim_of(clip.get("trim", [])),
+            crop=records.crop_of(clip.get("crop", [])),
+            size_bytes=len(files[f"clips/{here[clip['sha256'][:12]]}"]),
             width=0,
             height=0,
             fps=0.0,
@@ -206,13 +234,11 @@ def _clip_records(path: Path, found: Archive, clips: list[dict[str, Any]]) -> li
     ]
 
 
-def _base(path: Path, card: Mapping[str, Any], model: str | None, adapters: Mapping[str, bytes]) -> dict[str, str]:
+def _base(path: Path, said: str, print_: str, model: str | None, adapters: Mapping[str, bytes]) -> dict[str, str]:
     """The base model it speaks in: as it says, or as told; the adapters have to fit, as far as that can be seen now."""
     from mdctl.motion import families, lora
 
-    said = card.get("model")
-    told, print_ = (str(said.get("name", "")), str(said.get("fingerprint", ""))) if isinstance(said, dict) else ("", "")
-    wanted = model or told
+    wanted = model or said
     if not wanted:
         raise BadInput(
             f"'{safe(path.name, 120)}' was made on a model of its maker's own.",
@@ -230,7 +256,7 @@ def _base(path: Path, card: Mapping[str, Any], model: str | None, adapters: Mapp
     for file, content in adapters.items():
         where = f"{path.name}: {file}"
         said_by = lora.card_of(content, where)
-        if misfits := lora.misfits(content, where, network):
+        if misfits := lora.misfits(content, where, network, said_by.rank):
             raise Refused(
                 f"{safe(where, 120)} does not fit {name}.",
                 why="; ".join(misfits[:3]),

@@ -176,7 +176,7 @@ def copy_template(
         raise UsageFault(f"a template '{new_name}' exists already.", fix=f"mdctl templates copy {name} {new_name}-2")
     path = atomic.create(locations.templates() / f"{new_name}.toml", template.path.read_text("utf-8"))
     face().done(f"Copied to {path}; edit it there.", [f"mdctl train NAME --template {new_name}"])
-    face().result([str(path)] if face().manners.quiet else [], {})
+    face().result([str(path)] if face().manners.quiet or face().manners.json else [], {})
     return 0
 
 

@@ -4,7 +4,6 @@ A sidecar is a file like any other and may hold anything; what it tells is taken
 expected, and left out where it is not.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ KINDS = {
 EDGE = 256
 """The longer edge of a reference clip in pixels."""
 
-_MOST_BYTES = 4_000_000
 _USUAL = Shape(frames=16, fps=8.0, width=EDGE, height=EDGE)
 
 
@@ -240,10 +238,8 @@ def content(film: Film) -> bytes:
 
 
 def _sidecar(path: Path) -> Mapping[str, Any]:
-    with suppress(OSError, ValueError, RecursionError):
-        if not path.is_symlink() and path.stat().st_size <= _MOST_BYTES:
-            record = json.loads(path.read_text("utf-8"))
-            return record if isinstance(record, dict) else {}
+    with suppress(OSError, ValueError):
+        return {} if path.is_symlink() else footage.sidecar(path)
     return {}
 
 
