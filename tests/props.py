@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from stage import QUICK, SMALL, Mdctl, Play, Played, Said, tree
 from tiny import tiny_folder
 
@@ -143,3 +144,15 @@ def packed(mdctl: Mdctl, golf: Project, tmp_path: Path) -> Path:
 def take(mdctl: Mdctl, model: Path) -> Callable[..., Any]:
     """`take(path)` imports an archive onto the tiny model."""
     return lambda path, *flags: mdctl("import", str(path), "--model", str(model), *flags)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with two pictures, one of them with transparency."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, mode in enumerate(("RGB", "RGBA")):
+        pixels = np.full((40, 56, len(mode)), 90 + 60 * number, np.uint8)
+        pixels[10:30, 10:40] = 200
+        Image.fromarray(pixels, mode).save(folder / f"pot_{number}.png")
+    return folder

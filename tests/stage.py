@@ -17,11 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
+
 _CONTEXT = multiprocessing.get_context("forkserver") if os.name == "posix" else multiprocessing.get_context()
 _HEAVY = ["torch", "diffusers", "transformers", "peft", "mdctl.cli.app", "mdctl.motion.families.unet3d", "rich.live"]
 SMALL = ("--size", "32x32", "--frames", "4")
 """What a tiny model makes in a moment."""
 
+FAST = ("--steps", "2", "--threads", "1", "-q")
+"""How a video is made in a moment."""
 QUICK = ("--rank", "2", "--threads", "1", "--save-every", "2")
 """How it learns in a moment."""
 
@@ -233,6 +237,14 @@ def sidecar(video: str | Path) -> dict[str, Any]:
     """What lies beside a video."""
     found: dict[str, Any] = json.loads(Path(video).with_suffix(".json").read_text(encoding="utf-8"))
     return found
+
+
+def seen(mdctl: Mdctl, *line: str) -> bytes:
+    """What a command that makes a video shows with one seed, without the comment that says how it was made."""
+    said = mdctl(*line, "--seed", "3", *FAST)
+    assert said.code == 0, said.err
+    with av.open(said.lines[0]) as container:
+        return b"".join(frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0))
 
 
 def leave_a_mark(folder: Path, stays: bool) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from stage import Mdctl, tree
+from zips import members, refused, written
 
 from mdctl.motion import lora
 from mdctl.workspace import archive, locations
@@ -23,26 +24,6 @@ from mdctl.workspace.runs import Run
 
 CLIP = {"sha256": "0" * 64, "caption": ""}
 SHAPE = {"frames": 4, "fps": 8.0, "width": 32, "height": 32}
-
-
-def _members(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as opened:
-        return {name: opened.read(name) for name in opened.namelist()}
-
-
-def _written(path: Path, members: list[tuple[str | zipfile.ZipInfo, bytes]], how: int = zipfile.ZIP_STORED) -> Path:
-    with zipfile.ZipFile(path, "w", how) as opened:
-        for name, content in members:
-            opened.writestr(name, content)
-    return path
-
-
-def _why(said: Any, before: dict[str, bytes | None]) -> str:
-    """The reason of a refusal that left everything as it was."""
-    assert said.code == 10, said.err
-    assert tree(locations.home()) == before
-    reason: str = said.err
-    return reason
 
 
 @pytest.mark.parametrize(
@@ -56,8 +37,8 @@ def _why(said: Any, before: dict[str, bytes | None]) -> str:
 def test_no_member_but_those_that_belong(golf: Project, packed: Path, take: Callable[..., Any], name: str) -> None:
     """One name that has no place refuses the whole archive, and nothing is left (F1)."""
     before = tree(locations.home())
-    _written(packed, [*_members(packed).items(), (name, b"x")])
-    assert "has no place in an archive" in _why(take(packed), before)
+    written(packed, [*members(packed).items(), (name, b"x")])
+    assert "has no place in an archive" in refused(take(packed), before)
 
 
 def _link(members: dict[str, bytes]) -> list[tuple[str | zipfile.ZipInfo, bytes]]:
@@ -157,8 +138,8 @@ def test_what_does_not_hold_together(
 ) -> None:
     """Links, doubles, wrong hashes, false sizes, odd records: refused whole (F1, F2)."""
     before = tree(locations.home())
-    _written(packed, hostile(_members(packed)))
-    told = _why(take(packed), before)
+    written(packed, hostile(members(packed)))
+    told = refused(take(packed), before)
     assert "nothing of it was kept" in told
     assert why in told
 
@@ -173,7 +154,7 @@ def test_a_clip_that_is_another_than_it_says(
     card = found.card if listed else {**found.card, "clip": found.card["clip"][1:]}
     packed.write_bytes(archive.Archive(card, {**found.files, f"clips/{name}": b"another"}).pack())
     before = tree(locations.home())
-    assert f"clips/{name} is another clip than it says" in _why(take(packed), before)
+    assert f"clips/{name} is another clip than it says" in refused(take(packed), before)
 
 
 def test_a_hash_that_goes_on_in_another_way(
@@ -184,7 +165,7 @@ def test_a_hash_that_goes_on_in_another_way(
     found = archive.read(packed)
     clips = [{**clip, "sha256": f"{clip['sha256'][:12]:0<64}"} for clip in found.card["clip"]]
     packed.write_bytes(archive.Archive({**found.card, "clip": clips}, found.files).pack())
-    assert "is another clip than it says" in _why(take(packed), tree(locations.home()))
+    assert "is another clip than it says" in refused(take(packed), tree(locations.home()))
 
 
 def test_a_clip_of_two_names(mdctl: Mdctl, golf: Project, packed: Path, take: Callable[..., Any]) -> None:
@@ -192,7 +173,7 @@ def test_a_clip_of_two_names(mdctl: Mdctl, golf: Project, packed: Path, take: Ca
     assert mdctl("export", "golf", "-o", str(packed), "--with-clips", "--force").code == 0
     found, name = archive.read(packed), golf.clips[0].file
     packed.write_bytes(archive.Archive(found.card, {f"clips/{name[:12]}.aaa": b"x", **found.files}).pack())
-    assert "a clip stands in it twice" in _why(take(packed), tree(locations.home()))
+    assert "a clip stands in it twice" in refused(take(packed), tree(locations.home()))
 
 
 def test_weights_of_a_rank_that_they_do_not_have(golf: Project, packed: Path, take: Callable[..., Any]) -> None:
@@ -201,7 +182,7 @@ def test_weights_of_a_rank_that_they_do_not_have(golf: Project, packed: Path, ta
     card = replace(lora.card_of(found.files[name], name), rank=10**12)
     file = lora.pack(lora.read_tensors(found.files[name], name), card)
     packed.write_bytes(archive.Archive(found.card, {**found.files, name: file}).pack())
-    assert "which is not of rank 1000000000000" in _why(take(packed), tree(locations.home()))
+    assert "which is not of rank 1000000000000" in refused(take(packed), tree(locations.home()))
 
 
 def test_a_project_without_weights_is_told(mdctl: Mdctl, golf: Project, run: Run) -> None:
@@ -215,19 +196,19 @@ def test_a_project_without_weights_is_told(mdctl: Mdctl, golf: Project, run: Run
 def test_bombs_end_early(golf: Project, packed: Path, take: Callable[..., Any]) -> None:
     """A member that unpacks to more than it says, and a list without end (F2)."""
     before = tree(locations.home())
-    members = _members(packed)
-    card = json.loads(members["mdz.json"])
+    inside = members(packed)
+    card = json.loads(inside["mdz.json"])
     zeros = b"\0" * 5_000_000
     name = "adapters/temporal.safetensors"
-    _written(packed, [*(members | {name: zeros}).items()], zipfile.ZIP_DEFLATED)
-    assert "another size than it says" in _why(take(packed), before)
+    written(packed, [*(inside | {name: zeros}).items()], zipfile.ZIP_DEFLATED)
+    assert "another size than it says" in refused(take(packed), before)
     raw = bytearray(packed.read_bytes())
     size = struct.pack("<I", card["files"][name]["size"])
     raw = raw.replace(struct.pack("<I", len(zeros)), size)
     packed.write_bytes(raw)
-    assert "nothing of it was kept" in _why(take(packed), before)
-    _written(packed, [*members.items(), *((f"clips/{number:012x}.mp4", b"") for number in range(3000))])
-    assert "it has 3005 members" in _why(take(packed), before)
+    assert "nothing of it was kept" in refused(take(packed), before)
+    written(packed, [*inside.items(), *((f"clips/{number:012x}.mp4", b"") for number in range(3000))])
+    assert "it has 3005 members" in refused(take(packed), before)
 
 
 def test_damage_anywhere_is_found(golf: Project, packed: Path, take: Callable[..., Any]) -> None:
@@ -235,12 +216,12 @@ def test_damage_anywhere_is_found(golf: Project, packed: Path, take: Callable[..
     before, whole = tree(locations.home()), packed.read_bytes()
     for content in (b"", b"PK", whole[: len(whole) // 2], whole[:-1]):
         packed.write_bytes(content)
-        assert "nothing of it was kept" in _why(take(packed), before)
+        assert "nothing of it was kept" in refused(take(packed), before)
     for place in range(100, len(whole) - 400, len(whole) // 12):
         raw = bytearray(whole)
         raw[place] ^= 0xFF
         packed.write_bytes(raw)
-        assert "nothing of it was kept" in _why(take(packed), before)
+        assert "nothing of it was kept" in refused(take(packed), before)
 
 
 def test_pickles_are_not_opened(golf: Project, take: Callable[..., Any], tmp_path: Path) -> None:
@@ -260,9 +241,9 @@ def test_pickles_are_not_opened(golf: Project, take: Callable[..., Any], tmp_pat
 def test_unknown_settings_are_left_out(packed: Path, take: Callable[..., Any]) -> None:
     """Only what says how it was learned is taken; the rest is listed (F5)."""
     shutil.rmtree(locations.home())
-    card = json.loads(_members(packed)["mdz.json"])
+    card = json.loads(members(packed)["mdz.json"])
     train = card["train"] | {"model": "/etc", "evil": 1}
-    _written(packed, _card(train=train)(_members(packed)))
+    written(packed, _card(train=train)(members(packed)))
     said = take(packed)
     assert said.code == 0, said.err
     assert "evil, model" in said.err

@@ -1,38 +1,17 @@
-"""Looks and motions of different projects in one video: `mix`, `animate-image`, and strengths of `gen`."""
+"""Looks and motions of different projects in one video: `mix`, and strengths of `gen`."""
 
 import json
 import shutil
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import pytest
-from PIL import Image
-from stage import QUICK, SMALL, Mdctl, sidecar
+from stage import FAST, QUICK, SMALL, Mdctl, seen, sidecar
 from tiny import tiny_animatediff
 
-from mdctl.cli.create import fitting
-from mdctl.errors import NoSpace
 from mdctl.workspace import locations, presets
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
-
-FAST = ("--steps", "2", "--threads", "1", "-q")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """A folder with two pictures, one of them with transparency."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number, mode in enumerate(("RGB", "RGBA")):
-        pixels = np.full((40, 56, len(mode)), 90 + 60 * number, np.uint8)
-        pixels[10:30, 10:40] = 200
-        Image.fromarray(pixels, mode).save(folder / f"pot_{number}.png")
-    return folder
 
 
 @pytest.fixture
@@ -128,23 +107,15 @@ def test_mix_of_a_look_and_a_motion(mdctl: Mdctl, pot: Project, golf: Project) -
     assert spoken == [("golf", "temporal.safetensors", 1.0), ("pot", "spatial_000.safetensors", 1.0)]
 
 
-def _frames(mdctl: Mdctl, *flags: str) -> bytes:
-    """What is seen, without the comment that says how it was made."""
-    said = mdctl(*flags, "--seed", "3", *FAST)
-    assert said.code == 0, said.err
-    with av.open(said.lines[0]) as container:
-        return b"".join(frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0))
-
-
 def test_each_voice_is_heard(mdctl: Mdctl, pot: Project, golf: Project) -> None:
     """Without the look it is the motion alone, without the motion the look alone, and both are something else."""
     words = "a clay pot is walking"
     mixed = ("mix", "--appearance", "pot", "--motion", "golf", words, "--motion-strength", "3")
-    both = _frames(mdctl, *mixed, "--appearance-strength", "3")
-    motion = _frames(mdctl, *mixed, "--appearance-strength", "0")
-    assert motion == _frames(mdctl, "gen", "golf", words, "--strength", "3")
-    look = _frames(mdctl, *mixed, "--motion-strength", "0", "--appearance-strength", "3")
-    assert look == _frames(mdctl, "gen", "pot", words, "--strength", "3", "--frames", "4")
+    both = seen(mdctl, *mixed, "--appearance-strength", "3")
+    motion = seen(mdctl, *mixed, "--appearance-strength", "0")
+    assert motion == seen(mdctl, "gen", "golf", words, "--strength", "3")
+    look = seen(mdctl, *mixed, "--motion-strength", "0", "--appearance-strength", "3")
+    assert look == seen(mdctl, "gen", "pot", words, "--strength", "3", "--frames", "4")
     assert len({both, motion, look}) == 3
 
 
@@ -152,8 +123,8 @@ def test_weights_of_motions(mdctl: Mdctl, pot: Project, golf: Project) -> None:
     """Several motions speak side by side, each weighed; a motion twice at half its strength is the motion."""
     shutil.copytree(golf.folder, golf.folder.with_name("tennis"))
     mixed = ("mix", "--appearance", "pot", "a pot")
-    halves = _frames(mdctl, *mixed, "--motion", "golf:0.5", "--motion", "tennis:0.5")
-    whole = _frames(mdctl, *mixed, "--motion", "golf")
+    halves = seen(mdctl, *mixed, "--motion", "golf:0.5", "--motion", "tennis:0.5")
+    whole = seen(mdctl, *mixed, "--motion", "golf")
     a, b = (np.frombuffer(video, np.uint8).astype(int) for video in (halves, whole))
     assert np.abs(a - b).max() <= 2
     said = mdctl("mix", "--appearance", "pot", "--motion", "golf", "--motion", "tennis:0.5", *FAST)
@@ -248,25 +219,25 @@ def test_a_clip_lends_its_look(mdctl: Mdctl, golf: Project) -> None:
 def test_a_schedule_of_strength(mdctl: Mdctl, golf: Project) -> None:
     """A strength that is the same in both halves is the constant one; one that ends early is another video."""
     flags = ("gen", "golf", "a square", "--strength")
-    assert _frames(mdctl, *flags, "3@0-0.5+3@0.5-1") == _frames(mdctl, *flags, "3")
-    assert _frames(mdctl, *flags, "3@0-0.5") != _frames(mdctl, *flags, "3")
+    assert seen(mdctl, *flags, "3@0-0.5+3@0.5-1") == seen(mdctl, *flags, "3")
+    assert seen(mdctl, *flags, "3@0-0.5") != seen(mdctl, *flags, "3")
 
 
 def test_following_a_clip(mdctl: Mdctl, golf: Project, run: Run) -> None:
     """0 is the free noise to the bit; more of the clip's own noise is another video; the inversion is kept."""
     flags = ("gen", "golf", "a square")
-    assert _frames(mdctl, *flags, "--follow", "0") == _frames(mdctl, *flags)
+    assert seen(mdctl, *flags, "--follow", "0") == seen(mdctl, *flags)
     before = set(locations.latents().iterdir())
-    some = _frames(mdctl, *flags, "--follow", "0.5")
+    some = seen(mdctl, *flags, "--follow", "0.5")
     (kept,) = set(locations.latents().iterdir()) - before
     written = kept.stat().st_mtime_ns
-    assert some == _frames(mdctl, *flags, "--follow", "0.5")
+    assert some == seen(mdctl, *flags, "--follow", "0.5")
     assert kept.stat().st_mtime_ns == written
     told = [mdctl(*flags, "--follow", "0.5", *FAST[:-1], *loud).err for loud in ((), ("-v",))]
     assert ["the noise of clip 1 has a standard deviation of " in said for said in told] == [False, True]
-    assert len({some, _frames(mdctl, *flags), _frames(mdctl, *flags, "--follow", "0.5", "--clip", "2")}) == 3
+    assert len({some, seen(mdctl, *flags), seen(mdctl, *flags, "--follow", "0.5", "--clip", "2")}) == 3
     kept.write_bytes(b"damaged")
-    assert some == _frames(mdctl, *flags, "--follow", "0.5")
+    assert some == seen(mdctl, *flags, "--follow", "0.5")
 
 
 def test_one_clip_is_followed_by_itself(mdctl: Mdctl, home: Path, films: Path, model: Path) -> None:
@@ -295,103 +266,6 @@ def test_what_cannot_be_followed(mdctl: Mdctl, golf: Project, pot: Project) -> N
     assert (said.code, "is gone" in said.err) == (3, True), said.err
 
 
-# --- A picture
-
-
-def test_a_picture_is_animated(mdctl: Mdctl, golf: Project, photos: Path) -> None:
-    """Its look is learned once, mixed with the motion, and known the next time."""
-    picture = str(photos / "pot_0.png")
-    flags = (
-        picture,
-        "--motion",
-        "golf",
-        "a clay pot is walking",
-        "--image-steps",
-        "3",
-        "--steps",
-        "2",
-        "--threads",
-        "1",
-    )
-    said = mdctl("animate-image", *flags, "--seed", "1")
-    assert said.code == 0, said.err
-    assert "learning the look of pot_0.png" in said.err
-    path = Path(said.lines[0])
-    assert path.parents[1].name.startswith("pot_0-")
-    assert path.parents[1].name.endswith("+golf")
-    files = [voice["file"] for voice in sidecar(path)["voices"]]
-    assert files == ["temporal.safetensors", "spatial_000.safetensors"]
-    (known,) = locations.images().glob("pot_0-*")
-    assert Project(known).record.caption == "a clay pot"
-    again = mdctl("animate-image", *flags, "--seed", "1", "--keep", "pot")
-    assert "is known already" in again.err
-    assert Path(again.lines[0]).read_bytes() == path.read_bytes()
-    kept = Project.open("pot")
-    assert (kept.record.kind, kept.status) == ("appearance", "trained · 3")
-    assert mdctl("mix", "--appearance", "pot", "--motion", "golf", *FAST).code == 0
-
-
-def test_a_damaged_look_is_learned_anew(mdctl: Mdctl, golf: Project, photos: Path) -> None:
-    """What lies in the cache may go at any moment, be it the picture or what was learned of it."""
-    line = ("animate-image", str(photos / "pot_0.png"), "--motion", "golf", "a clay pot", "--image-steps", "2")
-    wanted = _frames(mdctl, *line)
-    (folder,) = locations.images().glob("pot_0-*")
-    shutil.rmtree(folder / "clips")
-    assert _frames(mdctl, *line) == wanted
-    assert Project(folder).fault is None
-    for save in Project(folder).runs()[-1].saves():
-        (save.folder / "spatial_000.safetensors").write_bytes(b"damaged")
-    assert _frames(mdctl, *line) == wanted
-    assert [run.finished for run in Project(folder).runs()] == [False, True]
-
-
-def test_a_look_that_breaks_off(mdctl: Mdctl, golf: Project, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same line goes on; no command knows the look by its name, and one makes a project of the picture."""
-    stock = fitting.steps
-
-    def broken(run: Run, *rest: Any) -> Iterator[Any]:
-        yield from islice(stock(run, *rest), 1)
-        small = f"mdctl new {run.project}-small CLIPS... --size 64x64 --appearance    takes 1 GB"
-        raise NoSpace("no room.", fix=(small, f"mdctl train {run.project} --precision int8 --fresh"))
-
-    monkeypatch.setenv("MDCTL_SAVE_EVERY", "1")
-    monkeypatch.setattr(fitting, "steps", broken)
-    picture = str(photos / "pot_0.png")
-    line = ("animate-image", picture, "--motion", "golf", "a clay pot", "--image-steps", "2", *FAST)
-    said = mdctl(*line)
-    assert said.code == 7
-    assert "the save of step 1 is good, and the same line goes on from there" in said.err
-    assert "mdctl train" not in said.err
-    (folder,) = locations.images().glob("pot_0-*")
-    assert f'fix    mdctl new {folder.name}-small "{picture}" --caption "a clay pot" --size 64x64' in said.err
-    monkeypatch.setattr(fitting, "steps", stock)
-    assert mdctl(*line).code == 0
-    (run,) = Project(folder).runs()
-    assert [event["step"] for event in run.events() if event["event"] == "step"] == [1, 2]
-
-
-def test_the_motions_caption_is_the_default_prompt(mdctl: Mdctl, golf: Project, photos: Path) -> None:
-    """It is shown, with the advice to name what is in the picture."""
-    picture = str(photos / "pot_0.png")
-    said = mdctl("animate-image", picture, "--motion", "golf", "--image-steps", "2", "--steps", "1")
-    assert said.code == 0, said.err
-    assert 'Prompt: "a red square is walking" (the caption of the motion; name what is in the picture' in said.err
-
-
-def test_what_cannot_be_animated(mdctl: Mdctl, golf: Project, films: Path, tmp_path: Path) -> None:
-    """A missing file, a video, no picture at all, a name that is taken."""
-    (tmp_path / "text.png").write_text("no picture")
-    for flags, code, words in (
-        ((str(tmp_path / "none.png"),), 3, "there is no picture"),
-        ((str(films / "walk.mp4"),), 4, "mdctl new walk"),
-        ((str(tmp_path / "text.png"),), 4, "cannot be animated"),
-        ((str(tmp_path / "text.png"), "--keep", "golf"), 2, "exists already"),
-    ):
-        said = mdctl("animate-image", *flags, "--motion", "golf")
-        assert (said.code, words in said.err) == (code, True), said.err
-    assert not locations.images().exists()
-
-
 # --- The second family
 
 
@@ -404,8 +278,8 @@ def test_the_whole_way_on_animatediff(mdctl: Mdctl, home: Path, films: Path, pho
     for name in ("golf", "pot"):
         said = mdctl("train", name, "--steps", "3", *QUICK, "-q")
         assert said.code == 0, said.err
-    plain = _frames(mdctl, "gen", "golf", "a clay pot is walking", "--strength", "0", "--follow", "0")
-    assert plain != _frames(mdctl, "gen", "golf", "a clay pot is walking", "--strength", "5", "--follow", "0")
+    plain = seen(mdctl, "gen", "golf", "a clay pot is walking", "--strength", "0", "--follow", "0")
+    assert plain != seen(mdctl, "gen", "golf", "a clay pot is walking", "--strength", "5", "--follow", "0")
     assert mdctl("mix", "--appearance", "pot", "--motion", "golf", *FAST).code == 0
     assert mdctl("gen", "golf", "a pot", "--follow", "0.3", *FAST).code == 0
     shown = json.loads(mdctl("models", "show", str(folder), "--json").out)

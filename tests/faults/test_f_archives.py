@@ -17,12 +17,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rows import fault, nothing
 from stage import Mdctl, tree
+from zips import members, refused, written
 
 from mdctl.errors import Refused
 from mdctl.workspace import archive, atomic, locations, locks
 from mdctl.workspace.project import Project
-
-Members = list[tuple[str | zipfile.ZipInfo, bytes]]
 
 
 class Everything(frozenset[str]):
@@ -33,29 +32,6 @@ class Everything(frozenset[str]):
 
     def __rsub__(self, other: Any) -> Any:
         return set()
-
-
-def members(path: Path) -> dict[str, bytes]:
-    """What is in an archive."""
-    with zipfile.ZipFile(path) as opened:
-        return {name: opened.read(name) for name in opened.namelist()}
-
-
-def written(path: Path, content: Members, how: int = zipfile.ZIP_STORED) -> Path:
-    """An archive of these members, of whatever names."""
-    with zipfile.ZipFile(path, "w", how) as opened:
-        for name, data in content:
-            opened.writestr(name, data)
-    return path
-
-
-def refused(said: Any, before: dict[str, bytes | None]) -> str:
-    """The reason of a refusal that left everything as it was, without a staging folder."""
-    assert said.code == 10, said.err
-    assert tree(locations.home()) == before
-    assert not list(locations.home().rglob(".tmp-*"))
-    reason: str = said.err
-    return reason
 
 
 # --- Members
