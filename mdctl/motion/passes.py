@@ -59,7 +59,8 @@ def draw(backbone: Backbone, samples: Samples, settings: TrainSettings, number: 
     timesteps = as_timesteps(moment, shape[0], device)
     frame = noise.uniform_int(seed, "frame", number, shape[2])
     anchor = noise.uniform_int(seed, "anchor", number, shape[2])
-    masked = noise.uniform(seed, "mask", number) < settings.spatial_mask
+    step = (number - 1) // settings.batch + 1
+    masked = noise.uniform(seed, "mask", step) < settings.spatial_mask  # all of a step alike, so that they go together
     noisy_latents = schedule.add_noise(latents, drawn, timesteps)
     target = schedule.target(latents, drawn, timesteps)
     return Drawn(clip, noisy_latents, timesteps, target, example.prompt_embeds.to(device), frame, anchor, masked)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mdctl.motion import families, training
 from mdctl.motion.backbone import Backbone
+from mdctl.motion.passes import draw
 from mdctl.motion.training import begin, train
 from mdctl.settings import TrainSettings
 
@@ -21,15 +22,16 @@ def fresh(tiny_model: Path) -> Callable[[], Backbone]:
     return lambda: families.load(tiny_model, torch.device("cpu"), torch.float32)
 
 
+@pytest.mark.parametrize("masked", [0.0, 1.0])
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_batch_is_the_mean_of_its_draws(
-    fresh: Callable[[], Backbone], monkeypatch: pytest.MonkeyPatch, shared: bool
+    fresh: Callable[[], Backbone], monkeypatch: pytest.MonkeyPatch, shared: bool, masked: float
 ) -> None:
     """Losses and gradients of one step of four draws are the means over four steps of one, by whatever adapters.
 
-    Two draws are of each clip, and some are masked: they go through the model in groups.
+    Two draws are of each clip: where each has a look of its own, they go through the model in groups.
     """
-    settings = tiny_settings(spatial_mask=0.4, dropout=0.0, steps=4, shared_spatial=shared)
+    settings = tiny_settings(spatial_mask=masked, dropout=0.0, steps=4, shared_spatial=shared)
 
     def learned(settings: TrainSettings) -> tuple[dict[str, Tensor], float, float]:
         backbone, gradients = fresh(), dict[str, Tensor]()
@@ -57,3 +59,13 @@ def test_a_batch_is_the_mean_of_its_draws(
     for name, gradient in ones.items():
         torch.testing.assert_close(4 * batch[name], gradient, rtol=1e-3, atol=1e-5)
     assert [4 * loss for loss in together] == pytest.approx(losses, rel=1e-4)
+
+
+def test_a_look_is_left_out_of_whole_steps(fresh: Callable[[], Backbone]) -> None:
+    """All draws of a step are with the look or all without it, so that they go through the model together."""
+    backbone = fresh()
+    samples, settings = tiny_samples(backbone), tiny_settings(spatial_mask=0.4, batch=3)
+    masked = [draw(backbone, samples, settings, number).masked for number in range(1, 61)]
+    steps = [set(masked[first : first + 3]) for first in range(0, 60, 3)]
+    assert all(len(step) == 1 for step in steps)
+    assert 4 <= sum(step == {True} for step in steps) <= 14

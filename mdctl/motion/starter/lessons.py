@@ -59,9 +59,9 @@ class Clip:
         return ", ".join(filter(None, [world.prompt(self.scene, self.motion), self.view]))
 
 
-def clips(size: int) -> list[Clip]:
-    """All clips of the bank; no pair that is held out is among them."""
-    return [clip(rng("bank", 0, place)) for place in range(size)]
+def clips(places: range) -> list[Clip]:
+    """The clips at these places of the bank; no pair that is held out is among them."""
+    return [clip(rng("bank", 0, place)) for place in places]
 
 
 def clip(chance: np.random.Generator) -> Clip:
@@ -74,9 +74,9 @@ def clip(chance: np.random.Generator) -> Clip:
     return Clip(scene, motion, track)
 
 
-def moves(size: int) -> list[Clip]:
-    """All clips of the second bank: subjects and cameras that move in ways which have no word."""
-    return [move(rng("moves", 0, place)) for place in range(size)]
+def moves(places: range) -> list[Clip]:
+    """The clips at these places of the second bank: subjects and cameras that move in ways which have no word."""
+    return [move(rng("moves", 0, place)) for place in places]
 
 
 def move(chance: np.random.Generator) -> Clip:

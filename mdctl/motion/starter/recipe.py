@@ -3,16 +3,18 @@
 The stages follow one another: `vae`; `bank`, clips that are encoded once; `frames` (appearance, the temporal layers
 left out); `clips` (motions and their words); `moves` (paths and cameras of any kind); `export`. What is shown in them
 stands in `lessons.py`. Each stage is resumable: the same line goes on. For two processes that average their gradients,
-put `torchrun --nproc_per_node 2 -m` before the module. A run that was stopped equals one that was not. The number of
-processes changes rounding only, except in `vae`, where each process draws the noise on its latents for itself.
+put `torchrun --nproc_per_node 2 -m` before the module; beside a GPU many fill the bank, and one does all else. A run
+that was stopped equals one that was not. The number of processes changes rounding only, except in `vae`, where each
+process draws the noise on its latents for itself.
 """
 
 import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,11 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
+from mdctl import computer
 from mdctl.media import ffmpeg, motions, plot, preview, world
 from mdctl.media.frames import Frames
 from mdctl.motion.families.unet3d import UNet3D
@@ -33,14 +37,20 @@ from mdctl.motion.starter.store import STATE, Store
 
 STAGES = ("vae", "bank", "frames", "clips", "moves", "export")
 STEPS = {"vae": 2000, "frames": 2400, "clips": 3000, "moves": 2000}
+BATCH = {"vae": 16, "frames": 64, "clips": 16, "moves": 16}
 BEFORE = {"clips": "frames", "moves": "clips"}
 """The stage whose weights another one begins with."""
 
 STILLS = 4
 """Single frames that stand in for one clip, in the steps on clips that show frames only."""
 
-Loss = Callable[[int, range], Tensor]
-"""From a step and this process's places in the batch to a mean loss."""
+Batch = tuple[Tensor, ...]
+
+Draws = Callable[[int, range], Batch]
+"""From a step and this process's places in the batch to what is shown there."""
+
+Loss = Callable[..., Tensor]
+"""From the tensors of a batch to a mean loss."""
 
 
 # --- One loop for all stages.
@@ -50,6 +60,7 @@ def fit(
     stage: str,
     module: nn.Module,
     optimizer: Muon,
+    draws: Draws,
     loss: Loss,
     steps: int,
     batch: int,
@@ -61,39 +72,103 @@ def fit(
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     places = range(rank * batch // processes, (rank + 1) * batch // processes)
     store = Store(work, stage)
-    averaged = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    weights = module.state_dict()
+    averaged = {name: value.clone() for name, value in weights.items()}
 
     start = store.step()
     if start:
         module.load_state_dict(store.load("weights"))
-        averaged = {name: value.to(averaged[name].device) for name, value in store.load("averaged").items()}
+        averaged |= {name: value.to(averaged[name].device) for name, value in store.load("averaged").items()}
         optimizer.restore(store.load("moments"))
 
-    began = noted = time.monotonic()
-    running = 0.0
-    for step in range(start + 1, steps + 1):
-        torch.manual_seed(1000 * step + rank)
-        value = loss(step, places)
+    device = optimizer.params[0].device
+    factor = torch.zeros((), device=device)
+
+    def learn(*batch: Tensor) -> Tensor:
+        value = loss(*batch)
         value.backward()
         if processes > 1:
             _share_gradients(optimizer.params, processes)
         nn.utils.clip_grad_norm_(optimizer.params, 1.0)
-        optimizer.step(min(1.0, step / 100, (steps - step + 1) / (decay * steps)))
+        optimizer.step(factor)
+        return value.detach()
+
+    step_now = Recorded(learn) if device.type == "cuda" and processes == 1 else learn
+    learned = [name for name, value in weights.items() if value.is_floating_point()]
+    began = noted = time.monotonic()
+    running = torch.zeros((), device=device)
+    for step, shown in zip(range(start + 1, steps + 1), _ahead(draws, places, start, steps, device), strict=True):
+        torch.manual_seed(1000 * step + rank)
+        factor.fill_(min(1.0, step / 100, (steps - step + 1) / (decay * steps)))
+        value = step_now(*shown)
 
         keep = min(average, step / (step + 10))
-        with torch.no_grad():
-            for name, p in module.state_dict().items():
-                averaged[name].lerp_(p, 1 - keep) if p.is_floating_point() else averaged[name].copy_(p)
+        torch._foreach_lerp_([averaged[name] for name in learned], [weights[name] for name in learned], 1 - keep)
+        running = value.clone() if step == start + 1 else running.lerp(value, 0.02)
 
-        now = float(value.detach())
-        running = now if step == start + 1 else 0.98 * running + 0.02 * now
         if rank == 0 and step % 50 == 0:
             seconds = (time.monotonic() - began) / (step - start)
-            store.log(step=step, loss=round(running, 5), seconds_per_step=round(seconds, 3))
-            print(f"{stage} {step}/{steps} loss {running:.4f} {seconds:.3f} s/step", flush=True)
+            store.log(step=step, loss=round(float(running), 5), seconds_per_step=round(seconds, 3))
+            print(f"{stage} {step}/{steps} loss {float(running):.4f} {seconds:.3f} s/step", flush=True)
         if rank == 0 and (time.monotonic() - noted > 120 or step == steps):
-            store.save(step, {"weights": module.state_dict(), "averaged": averaged, "moments": optimizer.state()})
+            store.save(step, {"weights": weights, "averaged": averaged, "moments": optimizer.state()})
             noted = time.monotonic()
+
+
+@dataclass(frozen=True)
+class _Steps(Dataset[Batch]):
+    draws: Draws
+    places: range
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.draws(step, self.places)
+
+
+def _ahead(draws: Draws, places: range, start: int, steps: int, device: torch.device) -> Iterator[Batch]:
+    """The batches of the steps to come; for a GPU, which would wait for them, other processes draw them ahead."""
+    fast = device.type == "cuda"
+    loader = DataLoader(
+        _Steps(draws, places),
+        batch_size=None,
+        sampler=range(start + 1, steps + 1),
+        num_workers=max(1, computer.cores() - 1) if fast else 0,
+        multiprocessing_context="fork" if fast else None,  # what is drawn from is large, and stays where it is
+        pin_memory=fast,
+    )
+    for batch in loader:
+        yield tuple(tensor.to(device, non_blocking=True) for tensor in batch)
+
+
+class Recorded:
+    """A step as CUDA graphs, one for each shape of a batch: most of its kernels are done before the next one is sent.
+
+    The first batch of a shape is taken as it is, so that libraries choose what is then recorded.
+    """
+
+    def __init__(self, learn: Callable[..., Tensor]) -> None:
+        self.learn = learn
+        self.tapes: dict[tuple[torch.Size, ...], tuple[torch.cuda.CUDAGraph, Batch, Tensor] | None] = {}
+
+    def __call__(self, *batch: Tensor) -> Tensor:
+        """The loss, which stands until the next call."""
+        shapes = tuple(tensor.shape for tensor in batch)
+        if shapes not in self.tapes:
+            self.tapes[shapes] = None
+            return self.learn(*batch)
+        tape = self.tapes[shapes] = self.tapes[shapes] or self._record(batch)
+        graph, room, value = tape
+        for place, tensor in zip(room, batch, strict=True):
+            place.copy_(tensor)
+        graph.replay()
+        return value
+
+    def _record(self, batch: Batch) -> tuple[torch.cuda.CUDAGraph, Batch, Tensor]:
+        room = tuple(tensor.clone() for tensor in batch)
+        graph = torch.cuda.CUDAGraph()
+        # Another thread of this process pins memory meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            value = self.learn(*room)
+        return graph, room, value
 
 
 def _share_gradients(params: Sequence[nn.Parameter], processes: int) -> None:
@@ -128,8 +203,7 @@ def train_vae(work: Path, steps: int, device: str) -> None:
     """Teach the VAE to draw the world; what moves weighs more, and noise on the latents makes it forgiving."""
     vae = parts.new_vae().to(device)
 
-    def loss(step: int, places: range) -> Tensor:
-        images, masks = (x.to(device) for x in _frames("vae", step, places))
+    def loss(images: Tensor, masks: Tensor) -> Tensor:
         weight = 1 + 4 * F.max_pool2d(masks, 5, 1, 2)
         with torch.autocast(device, torch.bfloat16):
             posterior = vae.encode(images).latent_dist
@@ -141,7 +215,7 @@ def train_vae(work: Path, steps: int, device: str) -> None:
         total: Tensor = ((2 * error**2 + 0.2 * error.abs()) * weight).mean() + 5e-4 * divergence
         return total
 
-    fit("vae", vae, Muon(vae.parameters()), loss, steps, 16, work)
+    fit("vae", vae, Muon(vae.parameters()), partial(_frames, "vae"), loss, steps, BATCH["vae"], work)
 
 
 # --- Stage 2: a bank of encoded clips, which the two stages after it draw from.
@@ -159,24 +233,24 @@ class Bank:
     """What each of them shows."""
 
 
-BANKS = {"bank": lessons.clips, "moves-bank": lessons.moves}
-"""What there is in each bank."""
+BANKS: dict[str, Callable[[range], list[lessons.Clip]]] = {"bank": lessons.clips, "moves-bank": lessons.moves}
+"""What there is at these places of each bank."""
 
 
-def fill_bank(work: Path, name: str, size: int) -> None:
+def fill_bank(work: Path, name: str, size: int, device: str = "cpu") -> None:
     """Render and encode `size` clips, this process's share of them."""
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     store = Store(work, f"{name}-{rank}of{processes}")
     if store.state.exists():
         return
-    vae = trained_vae(work).eval()
+    vae = trained_vae(work).eval().to(device)
     means, stds = [], []
-    for clip in BANKS[name](size)[rank * size // processes : (rank + 1) * size // processes]:
+    for clip in BANKS[name](range(rank * size // processes, (rank + 1) * size // processes)):
         frames, _ = world.render(clip.scene, clip.track)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            posterior = vae.encode(pixels(frames)).latent_dist
-        means.append(posterior.mean.float().transpose(0, 1).half())
-        stds.append(posterior.std.float().transpose(0, 1).half())
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+            posterior = vae.encode(pixels(frames).to(device)).latent_dist
+        means.append(posterior.mean.float().transpose(0, 1).half().cpu())
+        stds.append(posterior.std.float().transpose(0, 1).half().cpu())
     store.save(0, {"clips": {"mean": torch.stack(means), "std": torch.stack(stds)}})
 
 
@@ -184,7 +258,7 @@ def load_bank(work: Path, name: str) -> Bank:
     """A whole bank, scaled as all latents are."""
     mean, std = (_encoded(work, name, moment) for moment in ("mean", "std"))
     scale = scaling_factor(work)
-    return Bank(mean * scale, std * scale, BANKS[name](len(mean)))
+    return Bank(mean * scale, std * scale, BANKS[name](range(len(mean))))
 
 
 def _encoded(work: Path, name: str, moment: str) -> Tensor:
@@ -225,9 +299,18 @@ class Denoiser(nn.Module):
         for module in self.unet.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-        # The fused attention costs a third of a step on a CPU: its backward is slow for 16 frames.
-        self.unet.set_attn_processor(AttnProcessor())
         UNet3D.leave_out_for_one_frame(self.unet)
+
+    def suit_cpu(self) -> None:
+        """Compute attention so that a CPU is fast at it.
+
+        The fused one costs a third of a step there: its backward is slow for 16 frames. So is a softmax in bfloat16, an
+        eighth of a step.
+        """
+        self.unet.set_attn_processor(AttnProcessor())
+        for module in self.unet.modules():
+            if isinstance(module, Attention):
+                module.upcast_softmax = True
 
     def forward(self, noisy_latents: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
         """Predicted velocity, b c f h w."""
@@ -240,6 +323,8 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
     """Teach appearance on single `frames`, or motion on whole clips from where the stage before ended."""
     moving = stage != "frames"
     model = Denoiser().to(device)
+    if device == "cpu":
+        model.suit_cpu()
     if moving:
         model.load_state_dict(Store(work, BEFORE[stage]).load("averaged"))
     if stage == "clips" and not Store(work, stage).step():
@@ -250,14 +335,14 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
         [place for place, clip in enumerate(banks[0].clips) if clip.motion == motion] for motion in motions.BASE_MOTIONS
     ]
 
-    def loss(step: int, places: range) -> Tensor:
+    def draws(step: int, places: range) -> Batch:
         clean, noise, moments, prompts = [], [], [], []
         still = lessons.still(stage, step)
         known = lessons.shown(by_motion, step) if stage == "clips" else None
         for place in range(places.start * STILLS, places.stop * STILLS) if moving and still else places:
             chance = lessons.rng(stage, step, place)
             bank = banks[int(chance.integers(len(banks)))] if len(banks) > 1 else banks[0]
-            index = int(chance.choice(known or range(len(bank.clips))))
+            index = known[int(chance.integers(len(known)))] if known else int(chance.integers(len(bank.clips)))
             frames = [int(chance.integers(motions.NUM_FRAMES))] if still else slice(None)
             draw = torch.Generator().manual_seed(int(chance.integers(2**62)))
             mean, std = bank.mean[index][:, frames].float(), bank.std[index][:, frames].float()
@@ -265,17 +350,18 @@ def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, 
             noise.append(torch.randn(mean.shape, generator=draw))
             moments.append(int(schedule.num_timesteps * lessons.level(chance, stage, step, not still)))
             prompts.append(lessons.caption(bank.clips[index], chance, moving))
-        tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
-        latents, eps, timesteps = torch.stack(clean).to(device), torch.stack(noise).to(device), torch.tensor(moments)
-        noisy = schedule.add_noise(latents, eps, timesteps.to(device))
-        target = schedule.target(latents, eps, timesteps.to(device))
+        tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        latents, eps, timesteps = torch.stack(clean), torch.stack(noise), torch.tensor(moments)
+        return schedule.add_noise(latents, eps, timesteps), schedule.target(latents, eps, timesteps), timesteps, tokens
+
+    def loss(noisy_latents: Tensor, target: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
         with torch.autocast(device, torch.bfloat16):
-            prediction: Tensor = model(noisy, timesteps.to(device), tokens)
+            prediction: Tensor = model(noisy_latents, timesteps, tokens)
         return (prediction - target).square().mean()
 
     trained = list(model.parameters())
     model.text_encoder.requires_grad_(not moving)
-    fit(stage, model, Muon(trained, rate, rate / 10), loss, steps, batch, work)
+    fit(stage, model, Muon(trained, rate, rate / 10), draws, loss, steps, batch, work)
 
 
 # --- Stage 6: the model folder.
@@ -350,12 +436,12 @@ def main() -> None:
             case "vae":
                 train_vae(args.work, args.steps or STEPS["vae"], args.device)
             case "bank":
-                fill_bank(args.work, "bank", args.size)
-                fill_bank(args.work, "moves-bank", args.size * 2 // 5)
+                fill_bank(args.work, "bank", args.size, args.device)
+                fill_bank(args.work, "moves-bank", args.size * 2 // 5, args.device)
             case "frames":
-                train_denoiser(args.work, "frames", args.steps or STEPS["frames"], 64, args.device, 0.02)
+                train_denoiser(args.work, "frames", args.steps or STEPS["frames"], BATCH["frames"], args.device, 0.02)
             case "clips" | "moves":
-                train_denoiser(args.work, stage, args.steps or STEPS[stage], 16, args.device, 0.01)
+                train_denoiser(args.work, stage, args.steps or STEPS[stage], BATCH[stage], args.device, 0.01)
             case "export" if not dist.is_initialized() or dist.get_rank() == 0:
                 export(args.work, args.out)
             case "samples":
