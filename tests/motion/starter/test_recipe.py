@@ -14,6 +14,7 @@ from torch import nn
 from mdctl.media import motions, paths, world
 from mdctl.motion import families
 from mdctl.motion.starter import lessons, parts, recipe
+from mdctl.motion.starter.loop import fit
 from mdctl.motion.starter.muon import Muon, orthogonal
 from mdctl.motion.starter.store import Store
 
@@ -81,7 +82,7 @@ def _trained(work, until):
 
     for steps in until:
         model_now = model
-        recipe.fit("toy", model_now, Muon(model.parameters()), draws, loss, steps, 4, work, decay=0.0001)
+        fit("toy", model_now, Muon(model.parameters()), draws, loss, steps, 4, work, decay=0.0001)
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
