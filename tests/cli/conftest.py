@@ -1,5 +1,6 @@
 """What the tests of the command line share."""
 
+from campaigns import line
 from props import (
     films,
     fresh,
@@ -20,6 +21,7 @@ __all__ = [
     "films",
     "fresh",
     "golf",
+    "line",
     "mdctl",
     "model",
     "packed",

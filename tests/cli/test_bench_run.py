@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from campaigns import QUICK, rows, table
 from stage import Mdctl
 
 from mdctl.cli.bench import make
@@ -17,8 +18,6 @@ from mdctl.workspace import locations
 from mdctl.workspace.project import Project
 
 SUBJECTS = ("monkey", "circle")
-QUICK = ("--steps", "2", "--rank", "2", "--threads", "1", "--sample-steps", "2")
-TINY = (*QUICK, "--size", "32x32", "--frames", "4")
 
 Write = Callable[..., Path]
 
@@ -42,23 +41,6 @@ def bench(tmp_path: Path, films: Path) -> Write:
         return path
 
     return write
-
-
-@pytest.fixture
-def line(model: Path, tmp_path: Path) -> tuple[str, ...]:
-    """What makes the tiny model do it in a moment, into the folder `out`."""
-    return ("--model", str(model), *TINY, "-o", str(tmp_path / "out"))
-
-
-def rows(out: Path) -> list[dict[str, Any]]:
-    """The result rows."""
-    return [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def table(out: Path) -> dict[str, Any]:
-    """The aggregate."""
-    found: dict[str, Any] = json.loads((out / "table.json").read_text(encoding="utf-8"))
-    return found
 
 
 def videos(out: Path, *methods: str) -> dict[str, tuple[int, bytes]]:

@@ -3,36 +3,16 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from campaigns import rows, table
 from stage import Mdctl
 
 from mdctl.measure import manifest
 from mdctl.media import clips as media
 from mdctl.media.preview import png
 from mdctl.workspace import locations
-
-QUICK = ("--steps", "2", "--rank", "2", "--threads", "1", "--sample-steps", "2")
-TINY = (*QUICK, "--size", "32x32", "--frames", "4")
-
-
-@pytest.fixture
-def line(model: Path, tmp_path: Path) -> tuple[str, ...]:
-    """What makes the tiny model do it in a moment, into the folder `out`."""
-    return ("--model", str(model), *TINY, "-o", str(tmp_path / "out"))
-
-
-def rows(out: Path) -> list[dict[str, Any]]:
-    """The result rows."""
-    return [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def table(out: Path) -> dict[str, Any]:
-    """The aggregate."""
-    found: dict[str, Any] = json.loads((out / "table.json").read_text(encoding="utf-8"))
-    return found
 
 
 def test_masks_of_mtbench_are_read(mdctl: Mdctl, films: Path, tmp_path: Path) -> None:

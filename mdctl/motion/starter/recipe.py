@@ -184,13 +184,14 @@ class Denoiser(nn.Module):
 def train_denoiser(work: Path, stage: str, steps: int, batch: int, device: str, rate: float) -> None:
     """Teach appearance on single `frames`, or motion on whole clips from where the stage before ended."""
     moving = stage != "frames"
-    model = Denoiser().to(device)
+    model = Denoiser()
     if device == "cpu":
         model.suit_cpu()
     if moving:
         model.load_state_dict(Store(work, BEFORE[stage]).load("averaged"))
     if stage == "clips" and not Store(work, stage).step():
         lessons.name_motions(model.text_encoder)
+    model.to(device)
     banks = [load_bank(work, name) for name in (BANKS if stage == "moves" else ["bank"])]
     tokenizer, schedule = parts.new_tokenizer(), Schedule(dict(parts.new_scheduler().config))
     by_motion = [
