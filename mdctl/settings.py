@@ -243,7 +243,12 @@ def from_table(kind: type[Settings], table: Mapping[str, Any], where: str) -> Se
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             words = " or ".join(word for _, word in kinds)
             raise bad_setting(f"{where}.{key}", value, f"it has to be {words}.")
-    return kind(**table)
+    return kind(**{key: _one_way(value, known[key]) for key, value in table.items()})
+
+
+def _one_way(value: Any, kinds: tuple[type, ...]) -> Any:
+    """A number written in one way: 25 is 25.0 where fractions are meant, so that equal settings are equal text."""
+    return float(value) if kinds == (float,) and type(value) is int and abs(value) < 2**53 else value
 
 
 def to_table(settings: ClipSettings | Shape | TrainSettings | SampleSettings) -> dict[str, Any]:

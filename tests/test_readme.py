@@ -72,8 +72,8 @@ def test_every_setting_is_there() -> None:
 
 def test_figures_are_those_of_the_program() -> None:
     """What is said of settings, saves, previews and base models is what they are."""
-    starter = presets.read("starter").tables["train"]
-    assert f"in the paper, and {starter['spatial_first']} for `starter`" in README
+    assert "It is 0, as in the paper" in README
+    assert TrainSettings().spatial_first == presets.read("starter").tables["train"].get("spatial_first", 0) == 0
     assert f"Every {previews.EVERY} steps it draws a preview" in README
     assert f"kill -9 at most {TrainSettings().save_every} steps" in README
     for name, card in CARDS.items():

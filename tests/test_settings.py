@@ -108,6 +108,7 @@ def test_a_value_of_another_kind_is_refused(kind: type[Any], key: str, value: ob
 def test_a_whole_number_is_a_number() -> None:
     """TOML's 8 is as good as 8.0 where a number is asked for."""
     assert from_table(ClipSettings, {"fps": 8}, "clips").fps == 8
+    assert isinstance(from_table(TrainSettings, {"timestep_shift": 25}, "train").timestep_shift, float)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ Wait = Annotated[
 
 # --- What gen and its sisters share.
 
-HOLDS = "a number holds as far as gen.strength_until says (half of the way on starter), 1@0-1 all the way"
+HOLDS = "a number holds as far as gen.strength_until says (a third of the way on starter), 1@0-1 all the way"
 """What help says of a strength."""
 
 Count = Annotated[int, typer.Option(min=1, max=10_000, help="How many videos.")]

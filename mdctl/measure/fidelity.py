@@ -77,7 +77,7 @@ class Design:
 
     methods: tuple[str, ...] = tuple(METHODS)
     motions: tuple[str, ...] = (*motions.NOVEL_MOTIONS, *motions.CAMERA_MOTIONS)
-    cases: tuple[str, ...] = ("multi",)
+    cases: tuple[str, ...] = tuple(CLIPS)
     prompts: int = 16
     train_seeds: int = 3
     prompt_seed: int = 2026

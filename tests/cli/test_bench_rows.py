@@ -20,11 +20,16 @@ from mdctl.media import preview
 from mdctl.workspace import weights
 
 METHODS = ("base", "coupled", "temporal-only", "no-ad", "full")
+RIVALS = ("base", "coupled", "no-ad", "full")
 SUBJECTS = ("orbiting", "zigzagging", "bouncing", "spiralling in", "swinging", "looping in a figure eight")
-SHORT = ("--set", "steps=180", "--set", "batch=4")
+FORMER = ("--set", "learning_rate=1e-3", "--set", "timestep_shift=25", "--set", "spatial_first=0.25")
+"""Of the settings that `starter` had before; its adapters spoke up to the half of the way."""
+
+SHORT = ("--set", "steps=180", "--set", "batch=4", *FORMER)
 TABLES = {
-    "now": ([name for name in METHODS if name != "temporal-only"], SUBJECTS, ()),
-    "before": (METHODS, (), SHORT),
+    "now": (RIVALS, SUBJECTS, ()),
+    "looks first": (RIVALS, SUBJECTS, ("--strength-until", "0.5", "--set", "steps=400", "--set", "batch=2", *FORMER)),
+    "looks first, shorter": (METHODS, (), ("--strength-until", "0.5", *SHORT)),
     "all the way": (METHODS, SUBJECTS[:5], ("--strength-until", "1", *SHORT)),
 }
 """Of README and model card: methods, motions, all where none is named, and the rest of the line."""
@@ -164,7 +169,8 @@ def test_the_printed_tables_are_those_of_the_rows_beside_the_model(
     columns, moves, rest = TABLES[table]
     methods = [word for name in columns for word in ("--only", name)]
     motions = [word for name in moves for word in ("--motions", name)]
-    line = ["bench", "fidelity", "--train-seeds", "1", *rest, *methods, *motions, "--rows", str(rows), "--score-only"]
+    about = ["--case", "multi", "--train-seeds", "1", *rest, *methods, *motions]
+    line = ["bench", "fidelity", *about, "--rows", str(rows), "--score-only"]
     said = mdctl(*line, "-o", str(tmp_path), "--json")
     assert said.code == 0, said.err
     printed = "".join(
@@ -180,7 +186,7 @@ def test_the_printed_tables_are_those_of_the_rows_beside_the_model(
 def test_helpers_make_the_same(mdctl: Mdctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a helper makes while the first process sits by is what that one makes alone."""
     line = ["bench", "fidelity", "--motions", "orbiting", "--only", "base", "--only", "full", "--train-seeds", "1"]
-    line += ["--prompts", "1", "--set", "steps=2", "--set", "batch=1"]
+    line += ["--case", "multi", "--prompts", "1", "--set", "steps=2", "--set", "batch=1"]
     assert mdctl(*line, "--jobs", "1", "-o", str(tmp_path / "1")).code == 0
 
     def sits_by(design: fidelity.Design, paths: dict[fidelity.Cell, Path], *_: object) -> None:

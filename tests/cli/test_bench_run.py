@@ -81,6 +81,7 @@ def test_from_a_manifest_to_the_table_on_starter(mdctl: Mdctl, bench: Write, tmp
     assert result["made_with"]["torch"]
     assert [line.split("\t")[0] for line in said.lines] == ["reference", "base", "full"]
     assert "no weights of CLIP" in said.err
+    assert "captions and prompts: playing (near: panning, " in said.err
     assert "1 training seed" in said.err
     page = (out / "pairs.html").read_text(encoding="utf-8")
     assert page.count("<section ") == 2

@@ -12,7 +12,7 @@ from mdctl.media import motions, world
 from mdctl.settings import TrainSettings
 
 WHOLE = Design(TrainSettings(steps=150, rank=32, weight_decay=1e-4))
-DESIGN = dataclasses.replace(WHOLE, motions=("orbiting", "zooming in"), prompts=6, train_seeds=2)
+DESIGN = dataclasses.replace(WHOLE, motions=("orbiting", "zooming in"), cases=("multi",), prompts=6, train_seeds=2)
 
 
 def _row(method: str, number: int = 0, motion: str = "orbiting", **seen: object) -> Row:

@@ -19,7 +19,7 @@ from mdctl.cli.bench.table import ONE_TRAINING, made_with
 from mdctl.cli.choose import layers, pairs, resolve
 from mdctl.cli.face import Manners, face, same_everywhere, wear
 from mdctl.cli.lines import Lines
-from mdctl.errors import BadInput, Busy, NotFound, UsageFault, instead
+from mdctl.errors import BadInput, Busy, Diverged, NotFound, UsageFault, instead
 from mdctl.settings import SampleSettings, TrainSettings
 from mdctl.text import safe
 from mdctl.workspace import atomic, locations, locks, weights
@@ -33,7 +33,7 @@ JOB_BYTES = 1_600_000_000
 """What one process takes on a CPU."""
 
 QUICK = {"motions": ("orbiting", "looping in a figure eight"), "methods": ("base", "coupled", "no-ad", "full"),
-         "prompts": 8, "train_seeds": 1}  # fmt: skip
+         "cases": ("multi",), "prompts": 8, "train_seeds": 1}  # fmt: skip
 QUICK_STEPS = 200
 RANK, WEIGHT_DECAY = 32, 1e-4
 """As for several clips of a user's project."""
@@ -236,8 +236,12 @@ def _videos(design: "Design", cell: "Cell", device: str, threads: int | None, la
     trained, state = fidelity.METHODS[cell.method].trained, None
     steps = design.train.steps or 0 if trained else 0
     with face().progress(label, steps + design.prompts) as show:
-        for state in fidelity.learn(backbone, cell, design) if trained else ():
-            show(state.number, "learning")
+        try:
+            for state in fidelity.learn(backbone, cell, design) if trained else ():
+                show(state.number, "learning")
+        except Diverged as fault:
+            fault.fix = ("--set learning_rate=1e-4",)
+            raise
         for number, frames in enumerate(fidelity.videos(backbone, cell, design, state), 1):
             show(steps + number, "making videos")
             yield frames

@@ -13,7 +13,7 @@ from mdctl.cli.create import learning, rendering, start, train, voices
 from mdctl.cli.create.videos import discard, settled
 from mdctl.cli.face import face
 from mdctl.cli.signals import Stopped
-from mdctl.errors import BadInput, MdctlError
+from mdctl.errors import BadInput, Diverged, MdctlError
 from mdctl.settings import ClipSettings, SampleSettings, to_table
 from mdctl.text import safe, slug
 from mdctl.workspace import atomic
@@ -257,20 +257,20 @@ def _trained(plan: Plan, cell: Cell) -> tuple[rendering.Studio, str]:
         # The project lies in the campaign's home, and its commands are true there.
         home = f"mdctl --home {start.quoted(str(plan.work))} "
         fault.fix = tuple(line.replace("mdctl ", home, 1) if line.startswith("mdctl ") else line for line in fault.fix)
+        if isinstance(fault, Diverged):  # a campaign takes its rate from the template and the configuration
+            fault.fix = ("mdctl config set train.learning_rate 1e-4     then this line again",)
         raise
     return studio, f"save {save.step} of '{project.name}'"
 
 
 def _warn_unread(studio: rendering.Studio, units: "Sequence[Unit]") -> None:
     """Tell once which words of all prompts the base model does not read."""
-    unread = dict.fromkeys(
-        word
-        for unit in units
-        for text in (unit.caption, *(wish.prompt for wish in unit.eval))
-        for word in studio.backbone.unread(rendering.readable(text))
-    )
+    unread: dict[str, list[str]] = {}
+    for unit in units:
+        for text in (unit.caption, *(wish.prompt for wish in unit.eval)):
+            unread |= studio.backbone.unread(rendering.readable(text))
     if unread:
-        shown = ", ".join(list(unread)[:12]) + ("…" if len(unread) > 12 else "")
+        shown = ", ".join(rendering.named(unread)[:12]) + ("…" if len(unread) > 12 else "")
         face().warn(f"the base model does not read these words of captions and prompts: {shown}.")
 
 

@@ -93,6 +93,11 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def named(unread: Mapping[str, list[str]]) -> list[str]:
+    """Words that a base model does not read, each with the nearest that it does."""
+    return [f"{word} (near: {', '.join(near)})" if near else word for word, near in unread.items()]
+
+
 def embed(studio: Studio, prompt: str, negative: str) -> Embeds:
     """The embeddings of what is asked for and of what is not."""
     asked, unwanted = (studio.backbone.embed([readable(text)]) for text in (prompt, negative))

@@ -252,8 +252,8 @@ def tell_unread(studio: rendering.Studio, prompt: str, negative: str) -> None:
     """Warn of the words that the base model does not read, each with the nearest that it does."""
     for text, verb in ((prompt, "prompt"), (negative, "negative prompt")):
         if unread := studio.backbone.unread(rendering.readable(text)):
-            told = [f"{word} (near: {', '.join(near)})" if near else word for word, near in unread.items()]
-            face().warn(f"the base model does not read these words of the {verb}: {', '.join(told)}.")
+            told = ", ".join(rendering.named(unread))
+            face().warn(f"the base model does not read these words of the {verb}: {told}.")
 
 
 def finished(videos: Iterator[Video], seeds: Sequence[int], cast: Cast) -> list[str]:
