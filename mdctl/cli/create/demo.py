@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NAME = "demo"
 MOTION = "orbiting"
 CAPTION = f"a square {MOTION}"
-STEPS = 300
+STEPS = 200
 SUBJECTS = (("monkey", "grass"), ("pumpkin", "sky"), ("car", "brick"))
 """Who does it, and in front of what, in the three videos."""
 
