@@ -162,9 +162,9 @@ def test_every_source_in_its_order(
 
 def test_it_wins_over_what_suits_the_base_model(mdctl: Mdctl) -> None:
     """The template that lies beneath all for a base model is weaker than the user's own word."""
-    assert shown(mdctl)["train.batch"] == (2, "template starter")
-    written("[train]\nbatch = 3\n")
-    assert shown(mdctl)["train.batch"] == (3, "config.toml")
+    assert shown(mdctl)["train.rank"] == (16, "template starter")
+    written("[train]\nrank = 3\n")
+    assert shown(mdctl)["train.rank"] == (3, "config.toml")
 
 
 def test_without_any_word_nothing_changes(mdctl: Mdctl, fresh: Project) -> None:
