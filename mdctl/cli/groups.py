@@ -25,7 +25,7 @@ MANY = 12
 TITLES = {
     "Look": "strength appearance-strength follow guidance negative size frames fps format crop crop-bars",
     "Hardware": "device vram precision threads deterministic graph merged",
-    "Advanced": "set template rank lr shared-spatial save-every sampler wait dry-run clip",
+    "Advanced": "set template rank lr shared-spatial save-every sampler wait dry-run clip pick dino clip-b32",
 }
 """Which options stand below which; all others are common ones."""
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdctl.measure import flow
-from mdctl.measure.embedders import Embedder, ImageEmbedder
+from mdctl.measure.embedders import Embedder, ImageEmbedder, without
 from mdctl.measure.flow import Flows, Values
-from mdctl.measure.score import NO_PROMPT, NO_WEIGHTS, Scores, Seen, Video, followable
+from mdctl.measure.score import NO_PROMPT, Scores, Seen, Video, followable
 from mdctl.media import folders
 
 KINDS = ("yatim", "mtbench")
@@ -31,9 +31,9 @@ def score(
         text = None
         if clip and video.prompt:
             text = found.likeness("mtbench_text", clip, clip.images(video.seen.frames), video.prompt)
-        found.add("mtbench_text", text, NO_WEIGHTS.format("CLIP ViT-B/32") if clip is None else NO_PROMPT)
+        found.add("mtbench_text", text, without("CLIP ViT-B/32") if clip is None else NO_PROMPT)
         temporal = mtbench_temporal(dino.images(video.seen.frames)) if dino else None
-        found.add("mtbench_temporal", temporal, NO_WEIGHTS.format("DINO"))
+        found.add("mtbench_temporal", temporal, without("DINO"))
     name = f"{kind}_motion_dis"
     clips, otherwise = followable(video)
     if not clips:

@@ -22,6 +22,9 @@ PICKSCORE_PROCESSOR = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 CLIP_B32 = "openai/clip-vit-base-patch32"
 DINO = "facebook/dino-vitb16"
 
+WEIGHTS = {"CLIP": [CLIP], "PickScore": [PICKSCORE, PICKSCORE_PROCESSOR], "DINO": [DINO], "CLIP ViT-B/32": [CLIP_B32]}
+"""What each is loaded from unless another folder is named."""
+
 EDGE = 480
 """LOVEU-TGVE looks at frames of this size, whatever their shape."""
 
@@ -108,6 +111,15 @@ def load(name: str, processor: str | None = None, edge: int | None = EDGE) -> Em
     return Embedder(_identity(name), float(model.logit_scale.detach().exp()), model, reader, edge)
 
 
+def without(called: str) -> str:
+    """Why a figure is not there for want of these weights, with the line that gets them."""
+    return f"no weights of {called} on this computer ({' && '.join(_gets(WEIGHTS[called]))})"
+
+
+def _gets(names: Sequence[str]) -> list[str]:
+    return [f"hf download {name}" for name in names]
+
+
 def clip_b32(name: str) -> Embedder:
     """CLIP as VBench and MTBench use it: the smaller one, on frames as they are. Raises as `load` does."""
     return load(name, edge=None)
@@ -131,7 +143,7 @@ def _loaded(kind: Any, reader: Any, name: str, processor: str | None, **how: Any
         raise NotInstalled(
             f"the weights of {name} are not on this computer.",
             why=str(fault).splitlines()[0],
-            fix=[f"hf download {part}" for part in needed] or "give a folder that holds the whole model",
+            fix=_gets(needed) or "give a folder that holds the whole model",
         ) from fault
 
 

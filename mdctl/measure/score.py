@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from mdctl.measure import flow, looks, moving
-from mdctl.measure.embedders import Embedder, ImageEmbedder
+from mdctl.measure.embedders import Embedder, ImageEmbedder, without
 from mdctl.measure.flow import Values
 from mdctl.media.frames import Frames
 
 VERSION = 3
 """Of the figures: it belongs to every result."""
 
-NO_WEIGHTS = "no weights of {} on this computer"
 NO_PROMPT = "no prompt given"
 NO_CLIPS = "no reference clips given"
 NO_CAPTION = "no caption of the reference clips is known"
@@ -100,7 +99,7 @@ def score(
         ("background_consistency", clip_b32, "CLIP ViT-B/32"),
     ):
         steady = looks.steady_looks(model.images(seen.frames)) if model else None
-        found.add(name, steady, SHORT if model else NO_WEIGHTS.format(called))
+        found.add(name, steady, SHORT if model else without(called))
     found.add("steadiness", looks.steadiness(seen.dense), SHORT)
     found.add("smoothness_blend", looks.smoothness(seen.dense), SHORT)
     _motion(found, video)
@@ -111,7 +110,7 @@ def score(
 def _words(found: Scores, video: Video, clip: Embedder | None, pick: Embedder | None) -> None:
     frames, prompt = video.seen.frames, video.prompt
     if clip is None:
-        found.skipped |= dict.fromkeys(("text", "consistency", "leak_caption"), NO_WEIGHTS.format("CLIP"))
+        found.skipped |= dict.fromkeys(("text", "consistency", "leak_caption"), without("CLIP"))
     else:
         pictures = clip.images(frames)
         consistency = looks.frame_consistency(pictures)
@@ -122,7 +121,7 @@ def _words(found: Scores, video: Video, clip: Embedder | None, pick: Embedder | 
         more = None if text is None or not trained else float(np.mean(trained)) - text
         found.add("leak_caption", more, NO_PROMPT if text is None else NO_CAPTION)
     picked = found.likeness("pick", pick, pick.images(frames), prompt) if pick and prompt else None
-    found.add("pick", picked, NO_PROMPT if pick else NO_WEIGHTS.format("PickScore"))
+    found.add("pick", picked, NO_PROMPT if pick else without("PickScore"))
 
 
 def followable(video: Video) -> tuple[list[Seen], str]:
@@ -171,6 +170,6 @@ def _leakage(found: Scores, video: Video, clip: Embedder | None) -> None:
     found.add("leak_colour", looks.leak_colour(made, base, clips), "")
     found.add("leak_layout", looks.leak_layout(made, base, clips), "")
     if clip is None:
-        found.add("leak_embed", None, NO_WEIGHTS.format("CLIP"))
+        found.add("leak_embed", None, without("CLIP"))
     else:
         found.add("leak_embed", looks.leak_embed(clip.images(made), clip.images(base), clip.images(clips)), "")

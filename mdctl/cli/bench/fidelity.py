@@ -34,7 +34,7 @@ JOB_BYTES = 1_600_000_000
 
 QUICK = {"motions": ("orbiting", "looping in a figure eight"), "methods": ("base", "coupled", "no-ad", "full"),
          "cases": ("multi",), "prompts": 8, "train_seeds": 1}  # fmt: skip
-QUICK_STEPS = 200
+QUICK_STEPS = 150
 RANK, WEIGHT_DECAY = 32, 1e-4
 """As for several clips of a user's project."""
 
@@ -180,9 +180,12 @@ def _share(design: "Design", paths: "dict[Cell, Path]", device: str, jobs: int |
 
     What helpers leave undone is made here in the end.
     """
+    from mdctl.measure import fidelity
     from mdctl.motion import device as machine
 
-    missing = {cell: path for cell, path in paths.items() if not path.exists()}
+    # What takes longest comes first, so that nobody waits long for the last of it.
+    in_turn = sorted(paths, key=lambda cell: not fidelity.METHODS[cell.method].trained)
+    missing = {cell: paths[cell] for cell in in_turn if not paths[cell].exists()}
     jobs = jobs or _jobs(machine.choose(device).type)
     helpers = min(jobs, len(missing)) - 1
     threads = max(1, computer.cores() // jobs) if jobs > 1 else None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from mdctl.cli.face import face
 from mdctl.errors import NotInstalled, UsageFault
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class Judges:
 
 
 def assembled(clip: str | None, pick: str | None, dino: str | None, clip_b32: str | None) -> Judges:
-    """The models that are here. One that was asked for and is not is a fault, one that was not asked for a line."""
+    """The models that are here. One that was asked for and is not is a fault."""
     from mdctl.measure import embedders
 
     return Judges(
@@ -103,11 +102,10 @@ def assembled(clip: str | None, pick: str | None, dino: str | None, clip_b32: st
 def _loaded(load: "Callable[[str], Model]", named: str | None, usual: str) -> "Model | None":
     try:
         return load(named or usual)
-    except NotInstalled as fault:
+    except NotInstalled:
         if named:
             raise
-        face().say(f"Skipped, for {fault.what.rstrip('.')} ({' && '.join(fault.fix)}).")
-        return None
+        return None  # each figure that misses it says so
 
 
 def judged(video: "Video", judges_: Judges, kinds: Sequence[str]) -> "Scores":
