@@ -35,8 +35,13 @@ class Item:
     @property
     def place(self) -> str:
         """Where it lies in the folder of results, without its ending."""
-        again = f"_t{self.train_seed}" if self.train_seed else ""
-        return f"{self.method}/{self.unit.unit}/{self.wish.id}/{self.seed}{again}"
+        return place(self.method, self.unit.unit, self.wish.id, self.train_seed, self.seed)
+
+
+def place(method: str, unit: str, wish: str, train_seed: int, seed: int) -> str:
+    """Where the video with these names lies in the folder of results, without its ending."""
+    again = f"_t{train_seed}" if train_seed else ""
+    return f"{method}/{unit}/{wish}/{seed}{again}"
 
 
 def items(units: Sequence[Unit], methods: Mapping[str, bool], train_seeds: int) -> Iterator[Item]:
@@ -54,6 +59,11 @@ def key(**about: Any) -> str:
     return blake2b(json.dumps(about, sort_keys=True, default=str).encode(), digest_size=12).hexdigest()
 
 
+def made(folder: Path, item: Item) -> Path | None:
+    """The video of an item in mdctl's own folder of results, of whatever kind; None where there is none."""
+    return _video(folder / item.place)
+
+
 # --- Where other systems put their videos.
 
 
@@ -69,14 +79,14 @@ def find(folder: Path, item: Item) -> Path | None:
     for name in names:
         if found := _video(folder / name / wish.id / own):
             return found
-    place = unit.seeds.index(item.seed) if item.train_seed == 0 else len(unit.seeds)
-    if place == 0:
+    number = unit.seeds.index(item.seed) if item.train_seed == 0 else len(unit.seeds)
+    if number == 0:
         sections = ("", *(section for section, _ in LOVEU_SECTIONS.values()))
         for name in (f"{section}/{name}" for section in sections for name in names):
             if found := _video(folder / name / wish.id):
                 return found
     inside = _spoken(folder, wish.prompt)
-    return inside[place] if place < len(inside) else None
+    return inside[number] if number < len(inside) else None
 
 
 def _spoken(folder: Path, prompt: str) -> list[Path]:

@@ -41,7 +41,7 @@ CLIPS = {"multi": 4, "single": 1}
 COUPLED_RATE = 5e-4
 """The coupled adapter's own best rate, from the sweep on the motions `DEVELOPMENT`."""
 
-DEVELOPMENT = ("orbiting", "bouncing", "spiralling in", "swinging")
+DEVELOPMENT = ("orbiting", "bouncing", "spiralling in", "swinging", "looping in a figure eight")
 """The motions that settings were chosen on, with other clips, prompts and noise; the table tells them apart."""
 
 

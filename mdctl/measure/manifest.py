@@ -212,9 +212,9 @@ def from_loveu(root: Path) -> list[Unit]:
     try:
         with (root / LOVEU_TABLE).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
-    except OSError as fault:
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise NotFound(
-            f"there is no {LOVEU_TABLE} in {root}.", why=str(fault), fix="download the dataset there"
+            f"{root / LOVEU_TABLE} cannot be read.", why=str(fault), fix="download the dataset there, as it is"
         ) from fault
     units, counts, section = list[Unit](), dict.fromkeys(LOVEU_SECTIONS, 0), ""
     for row in ({(key or "").strip(): (value or "").strip() for key, value in row.items() if key} for row in rows):
@@ -280,5 +280,5 @@ def _lines(path: Path) -> list[str]:
 
 
 def _slug(name: str) -> str:
-    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._")[:100]
     return slug or "unit"

@@ -49,10 +49,15 @@ def interval(values: Values, seed: int = 0, resamples: int = RESAMPLES) -> Inter
             pick = chance.integers(0, size, shape) if level in levels else np.broadcast_to(np.arange(size), shape)
             picks.append(pick.reshape(*shape, *[1] * (values.ndim - level - 1)))
         means[first : first + number] = values[tuple(picks)].reshape(number, -1).mean(1)
+    return _told(float(values.mean()), means, levels)
+
+
+def _told(mean: float, means: Values, levels: tuple[int, ...]) -> Interval:
+    """The interval that the means of resamples give."""
     low, high = np.percentile(means, [2.5, 97.5])
     beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    p = min(1.0, 2 * (beyond + 1) / (resamples + 1)) if levels else 1.0
-    return Interval(float(values.mean()), float(low), float(high), levels, p)
+    p = min(1.0, 2 * (beyond + 1) / (len(means) + 1)) if levels else 1.0
+    return Interval(mean, float(low), float(high), levels, p)
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
@@ -84,5 +89,4 @@ def grouped(groups: Sequence[Sequence[float]], seed: int = 0, resamples: int = R
     if len(groups) < FEWEST:
         return Interval(mean, mean, mean)
     picks = np.random.default_rng(seed).integers(0, len(groups), (resamples, len(groups)))
-    low, high = np.percentile(sums[picks].sum(1) / sizes[picks].sum(1), [2.5, 97.5])
-    return Interval(mean, float(low), float(high), (0,))
+    return _told(mean, sums[picks].sum(1) / sizes[picks].sum(1), (0,))

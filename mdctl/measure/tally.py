@@ -68,7 +68,7 @@ def document(rows: Sequence[Row], missing: Sequence[Row], kinds: Sequence[str] =
             )
             for name in names
         },
-        "differences": _differences(rows, names),
+        "differences": _differences(rows, missing, names),
     }
 
 
@@ -103,22 +103,27 @@ def _cell(rows: list[Row], missing: list[Row], column: str) -> dict[str, Any]:
     return cell
 
 
-def _differences(rows: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]:
-    """`full` minus each other method, from pairs alone; what is not trained stands beside every training seed."""
-    found = []
+def _differences(rows: Sequence[Row], missing: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]:
+    """`full` minus each other method, from pairs alone; what is trained once at most stands beside every training seed.
+
+    `p_holm` is below 0.05 where a difference stands among all of them.
+    """
+    found, ps = list[dict[str, Any]](), list[float]()
     for name in names if "full" in names else ():
+        once = {row["train_seed"] for row in (*rows, *missing) if row["method"] == name} == {0}
         for column in COMPARED if name not in ("full", REFERENCE) else ():
             own, other = (_values(rows, method, column) for method in ("full", name))
             pairs = {
-                place: number - beside
-                for place, number in own.items()
-                if (beside := other.get(place, other.get((place[0], 0, *place[2:])))) is not None
+                (unit, train_seed, prompt, seed): number - beside
+                for (unit, train_seed, prompt, seed), number in own.items()
+                if (beside := other.get((unit, 0 if once else train_seed, prompt, seed))) is not None
             }
             if pairs:
                 interval = _interval(pairs)
                 record = {"of": "full", "to": name, "in": column, "n": len(pairs), "mean": round(interval.mean, 4)}
                 found.append(record | _ends(interval))
-    return found
+                ps.append(interval.p)
+    return [record | {"p_holm": round(p, 4)} for record, p in zip(found, statistics.holm(ps), strict=True)]
 
 
 def _values(rows: Iterable[Row], method: str, column: str) -> dict[Place, float]:

@@ -87,6 +87,13 @@ def test_a_decay_that_is_asked_for_is_taken() -> None:
     assert _design(False, None, None, None, {"weight_decay": 0.02}).train.weight_decay == 0.02
 
 
+@pytest.mark.parametrize("idle", ["seed=3", "threads=1", "precision=fp16"])
+def test_a_setting_that_changes_nothing_is_a_slip(mdctl: Mdctl, idle: str) -> None:
+    """It would only give other names to the same videos."""
+    said = mdctl(*LINE, "--set", idle)
+    assert (said.code, "--train-seeds" in said.err) == (2, True), said.err
+
+
 def test_more_prompts_than_there_are(mdctl: Mdctl) -> None:
     """The camera motions have the fewest; it is told before anything is trained."""
     said = mdctl("bench", "fidelity", "--quick", "--motions", "zooming in", "--prompts", "124")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from campaigns import QUICK, rows, table
 from stage import Mdctl
+from tiny import tiny_clip_model
 
 from mdctl.cli.bench import make
 from mdctl.media import clips as media
@@ -234,7 +235,38 @@ def test_other_systems_stand_in_the_same_table(
     for wrong in ("full", "reference", "///"):
         assert mdctl(*command, "--system", wrong).code == 2
     assert mdctl("bench", "score", str(theirs), "--system", "x").code == 2
+    assert mdctl(*command, "--system", "x", "--reference", str(films / "walk.mp4")).code == 2
+    assert mdctl(*command, "--system", "x", "--base", str(tmp_path / "no")).code == 3
     assert mdctl("bench", "score", str(tmp_path / "no"), "--system", "x", "--manifest", str(path)).code == 3
+
+
+def test_a_system_is_asked_for_what_the_run_was_asked_for(
+    mdctl: Mdctl, bench: Write, line: tuple[str, ...], films: Path, tmp_path: Path
+) -> None:
+    """Seeds that were given to the run; what it misses stays missing, and other judges or prompts are told."""
+    out, theirs, path = tmp_path / "out", tmp_path / "theirs", bench(units=1)
+    for seed in (3, 4):
+        for folder in (out / "base" / "walk" / "circle", theirs / "walk" / "circle"):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(films / "walk.mp4", folder / f"{seed}.mp4")
+    run = ("bench", "run", str(path), *line, "--only", "base", "--only", "full", "--score-only", "--allow-missing")
+    assert mdctl(*run, "--seeds", "3,4").code == 0
+    command = ("bench", "score", str(theirs), "--manifest", str(path), "-o", str(out), "--system", "x")
+    said = mdctl(*command, "--allow-missing")
+    assert said.code == 0, said.err
+    found = table(out)
+    counts = {name: (one["n"], one["missing"]) for name, one in found["methods"].items()}
+    assert counts == {"reference": (2, 0), "base": (2, 2), "x": (2, 2), "full": (0, 4)}
+    assert {"base/walk/monkey/3", "full/walk/circle/4", "x/walk/monkey/4"} <= {*found["missing"]}
+    assert "so not to be compared" not in said.err
+    clip = str(tiny_clip_model(tmp_path / "clip"))
+    assert mdctl(*command, "--allow-missing", "--clip", clip).code == 0
+    other = str(tiny_clip_model(tmp_path / "other"))
+    said = mdctl(*run, "--seeds", "3,4", "--clip", other)
+    assert "Judged by different CLIP, so not to be compared until scored again: reference, base / x" in said.err
+    path.write_text(path.read_text("utf-8").replace("a red circle", "a blue circle"), encoding="utf-8")
+    assert mdctl(*run, "--seeds", "3,4").code == 0
+    assert "x" not in table(out)["methods"]
 
 
 def test_what_cannot_be_read_leaves_the_others(

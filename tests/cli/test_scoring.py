@@ -93,3 +93,9 @@ def test_weights_that_are_named_have_to_be_there(mdctl: Mdctl, films: Path, tmp_
     assert record["meta"]["clip"] is None
     assert mdctl("bench", "score", str(films / "walk.mp4"), "--clip", "nobody/none").code == 8
     assert mdctl("bench", "score", str(films / "walk.mp4"), "--compat", "yatime").code == 2
+
+
+def test_what_would_say_nothing_is_a_slip(mdctl: Mdctl, films: Path, tmp_path: Path) -> None:
+    """An output without a manifest, videos of the base model that are nowhere."""
+    for words, code in ((("-o", str(tmp_path)), 2), (("--allow-missing",), 2), (("--base", str(tmp_path / "no")), 3)):
+        assert mdctl("bench", "score", str(films / "walk.mp4"), *words).code == code

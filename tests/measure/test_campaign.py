@@ -48,6 +48,15 @@ def test_videos_are_found_by_seed(tmp_path: Path) -> None:
     assert campaign.find(tmp_path / "nowhere", item()) is None
 
 
+def test_what_mdctl_made_has_one_place(tmp_path: Path) -> None:
+    """The folder that is called as the clip is another unit's there."""
+    touched(tmp_path / "full" / "golf side" / "monkey" / "0.mp4")
+    assert campaign.find(tmp_path / "full", item())
+    assert campaign.made(tmp_path, item()) is None
+    again = touched(tmp_path / "full" / "golf" / "monkey" / "0_t1.mp4")
+    assert campaign.made(tmp_path, item(train_seed=1)) == again
+
+
 def test_layouts_without_seeds_count_for_the_first(tmp_path: Path) -> None:
     """LOVEU-TGVE's frames by section, video and type; MTBench's folder by the prompt, in the order of names."""
     loveu = touched(tmp_path / "videvo_480p" / "golf side" / "panda" / "00000.jpg").parent

@@ -92,14 +92,15 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
 
 def test_a_plain_folder_is_a_benchmark(tmp_path: Path) -> None:
     """Each subfolder is a unit; prompts may begin with their type."""
-    inner = tmp_path / "dolly zoom"
+    inner = tmp_path / f"_dolly zoom_{'m' * 120}"
     inner.mkdir()
     (inner / "b.mp4").touch()
     (inner / "a.MP4").touch()
     (inner / "caption.txt").write_text("a person\n")
     (inner / "prompts.txt").write_text("a castle\nstyle: a castle, oil painting\n\n")
     (unit,) = manifest.from_folder(tmp_path)
-    assert unit.unit == "dolly-zoom"
+    assert unit.unit.startswith("dolly-zoom_m")
+    assert manifest.SLUG.fullmatch(unit.unit)
     assert [path.name for path in unit.references] == ["a.MP4", "b.mp4"]
     assert [(wish.type, wish.prompt) for wish in unit.eval] == [
         ("appearance", "a castle"),
@@ -152,6 +153,10 @@ def test_a_loveu_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as caught:
         manifest.from_loveu(root)
     assert "videvo_480p" in caught.value.fix[0]
+    for spoilt in (b"a man\x92s walk", b'"a man'):
+        (root / manifest.LOVEU_TABLE).write_bytes(spoilt)
+        with pytest.raises((NotFound, BadInput)):
+            manifest.from_loveu(root)
     with pytest.raises(NotFound):
         manifest.from_loveu(tmp_path / "nowhere")
 

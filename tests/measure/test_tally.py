@@ -81,6 +81,19 @@ def test_differences_are_of_pairs() -> None:
     assert shape == "6 x 3 x 2 x 1"
 
 
+def test_a_training_is_compared_with_its_own_seed_alone() -> None:
+    """Where that video is missing there is no pair; what is not trained stands beside every training."""
+    rows = grid("base", 0) + grid("no-ad", 0.1, train_seeds=2) + grid("full", 0.25, train_seeds=2)
+    gone = [one for one in rows if (one["method"], one["train_seed"], one["id"]) == ("no-ad", 1, "p0")]
+    told = tally.document([one for one in rows if one not in gone], gone)["differences"]
+    assert {one["to"]: one["n"] for one in told} == {"base": 36, "no-ad": 30}
+    only_first = [one for one in rows if (one["method"], one["train_seed"]) != ("no-ad", 1)]
+    missing = [one for one in rows if one not in only_first]
+    assert {one["to"]: one["n"] for one in tally.document(only_first, missing)["differences"]}["no-ad"] == 18
+    assert all(one["p_holm"] < 0.05 for one in told if one["in"] == "appearance")
+    assert {one["p_holm"] for one in told if one["in"] == "motion_fidelity_dis"} == {1}
+
+
 def test_what_there_is_is_counted() -> None:
     """Where groups differ it says from what to what, and the sum: no product is printed that nobody has."""
     rows = [row(seed=0), row(seed=1), row(prompt="p1"), row(unit="u1")]

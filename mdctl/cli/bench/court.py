@@ -116,6 +116,7 @@ class Court:
             "prompt": prompt,
             **record["seen"],
             **self.judges.ids,
+            "shape": about["shape"],
             "references_from_s": record["starts"],
             **record["meta"],
         }

@@ -4,9 +4,11 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +17,8 @@ import typer
 from mdctl import child, computer
 from mdctl.catalog import STARTER
 from mdctl.cli import options
-from mdctl.cli.bench.table import ONE_TRAINING, made_with
+from mdctl.cli.bench.make import HOW_NOT_WHAT
+from mdctl.cli.bench.table import CLEAR, ONE_TRAINING, made_with
 from mdctl.cli.choose import layers, pairs, resolve
 from mdctl.cli.face import Manners, face, same_everywhere, wear
 from mdctl.cli.lines import Lines
@@ -28,13 +31,15 @@ if TYPE_CHECKING:
     from mdctl.measure.fidelity import Cell, Design, Row
     from mdctl.media.frames import Frames
 
-HOUR_S = 3600.0
 JOB_BYTES = 1_600_000_000
 """What one process takes on a CPU."""
 
 QUICK = {"motions": ("orbiting", "looping in a figure eight"), "methods": ("base", "coupled", "no-ad", "full"),
          "cases": ("multi",), "prompts": 8, "train_seeds": 1}  # fmt: skip
 QUICK_STEPS = 150
+IDLE = (*HOW_NOT_WHAT, "seed", "precision")
+"""Settings of a training that the bench has its own way with."""
+
 RANK, WEIGHT_DECAY = 32, 1e-4
 """As for several clips of a user's project."""
 
@@ -131,6 +136,9 @@ def _design(
 ) -> "Design":
     from mdctl.measure import fidelity
 
+    if idle := [name for name in IDLE if name in train]:
+        fix = "leave it out; there are --jobs, --train-seeds and --device"
+        raise UsageFault(f"{idle[0]} changes nothing that this bench measures.", fix=fix)
     train = ({"steps": QUICK_STEPS} if quick else {}) | train
     settings = resolve(TrainSettings, "train", layers("train", None, None, train, STARTER.name))
     decay = settings.weight_decay if "weight_decay" in train else WEIGHT_DECAY
@@ -187,12 +195,12 @@ def _share(design: "Design", paths: "dict[Cell, Path]", device: str, jobs: int |
     in_turn = sorted(paths, key=lambda cell: not fidelity.METHODS[cell.method].trained)
     missing = {cell: paths[cell] for cell in in_turn if not paths[cell].exists()}
     jobs = jobs or _jobs(machine.choose(device).type)
-    helpers = min(jobs, len(missing)) - 1
+    jobs = max(1, min(jobs, len(missing)))
     threads = max(1, computer.cores() // jobs) if jobs > 1 else None
-    with child.helped(max(0, helpers), _help, design, missing, device, threads) as broken_off:
+    with child.helped(jobs - 1, _help, design, missing, device, threads) as broken_off:
         _make(design, missing, device, threads)
         if number := broken_off():
-            face().warn(f"{number} of {helpers} helping processes broke off; --jobs 1 does without, and says why.")
+            face().warn(f"{number} of {jobs - 1} helping processes broke off; --jobs 1 does without, and says why.")
 
 
 def _help(*given: Any) -> None:
@@ -212,21 +220,17 @@ def _make(design: "Design", paths: "dict[Cell, Path]", device: str, threads: int
     from mdctl.measure import fidelity
 
     # What another process is making is left to it; what it has left undone in the end is waited for.
-    for wait_s in (0.0, HOUR_S):
+    for wait_s in (0.0, math.inf):
         for number, (cell, path) in enumerate(paths.items(), 1):
             if child.orphaned():
                 return
             if path.exists():
                 continue
             label = f"{number}/{len(paths)} {cell.motion} · {cell.method} · {cell.case} · seed {cell.train_seed}"
-            try:
-                with locks.writer(path, "bench", wait_s):
-                    if not path.exists():
-                        made = _videos(design, cell, device, threads, label)
-                        atomic.write(path, fidelity.pack(list(made)))
-            except Busy:
-                if wait_s:
-                    raise
+            with suppress(Busy), locks.writer(path, "bench", wait_s):
+                if not path.exists():
+                    made = _videos(design, cell, device, threads, label)
+                    atomic.write(path, fidelity.pack(list(made)))
 
 
 def _videos(design: "Design", cell: "Cell", device: str, threads: int | None, label: str) -> "Iterator[Frames]":
@@ -252,9 +256,6 @@ def _videos(design: "Design", cell: "Cell", device: str, threads: int | None, la
 
 # --- Showing what came out.
 
-CLEAR = 0.05
-"""Below this a difference is no chance, corrected for the number of differences."""
-
 SHOWN = {"appearance": "APPEARANCE", "motion": "MOTION", "motion_hit": "HIT", "joint": "JOINT", "leakage": "LEAKAGE",
          "static": "STATIC"}  # fmt: skip
 
@@ -265,7 +266,7 @@ def _tell(result: dict[str, Any], folder: Path) -> None:
     if face().manners.json:
         face().sheet([], result)
         return
-    rows = []
+    rows, several = [], result["design"]["train_seeds"] > 1
     for case, found in result["cases"].items():
         for name, method in found["methods"].items():
             cells = [f"{method[key]:.2f}{_within(method['ci'][key], '.2f')}" for key in SHOWN]
@@ -278,13 +279,13 @@ def _tell(result: dict[str, Any], folder: Path) -> None:
             face().say(f"{case}, {motion}: {shares}{' (settings were chosen on it)' * (motion in DEVELOPMENT)}")
         for one in found["differences"]:
             where = _within(one["ci"], "+.3f")
-            clear = ", clear among all of these" if one["p_holm"] < CLEAR else ""
+            clear = ", clear among all of these" * (several and one["p_holm"] < CLEAR)
             face().say(f"{case}: {one['of']} - {one['to']} in {one['in']}: {one['mean']:+.3f}{where}{clear}")
     walks = result["chance"].values()
     share = sum(one["motion"] for one in walks) / len(walks)
     face().say(f"A random walk has the motion in {share:.3f} of all cases. N is motions x trainings x prompts. Brackets"
                " are 95 % intervals over those of them of which there are five.")  # fmt: skip
-    if result["design"]["train_seeds"] == 1:
+    if not several:
         face().say(ONE_TRAINING)
     face().done(f"Table, rows and a sheet of videos: {folder}")
 

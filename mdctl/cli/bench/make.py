@@ -39,6 +39,9 @@ class Plan:
     units: "Sequence[Unit]"
     methods: Sequence[str]
     train_seeds: int = 1
+    seeds: str | None = None
+    """As they were given, where they are not those of the manifest."""
+
     model: str = "auto"
     template: str | None = None
     train: Mapping[str, Any] = field(default_factory=dict)

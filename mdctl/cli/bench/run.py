@@ -110,6 +110,7 @@ def bench_run(
         units=seeded(units, seeds),
         methods=methods_of(only),
         train_seeds=train_seeds,
+        seeds=seeds,
         model=model or "auto",
         template=template,
         train={"steps": steps, "rank": rank, "learning_rate": lr, "precision": precision, "threads": threads},
@@ -219,10 +220,11 @@ def _judge(plan: Plan, judges: Judges, kinds: Sequence[str], frames: int, allow_
     shape = start.shaped(own, card)
     methods = {name: fidelity.METHODS[name].trained for name in plan.methods}
     expected = list(campaign.items(plan.units, methods, plan.train_seeds))
-    found = {item: path for item in expected if (path := campaign.find(plan.folder / item.method, item))}
+    found = {item: path for item in expected if (path := campaign.made(plan.folder, item))}
     court = Court(plan.folder, frames, judges, kinds, shape, plan.folder / "base")
     rows = [*court.rows([*_references(plan), *found.items()])]
     systems = table.earlier(plan.folder, plan.units, [campaign.REFERENCE, *fidelity.METHODS])
+    absent = table.absent(systems, plan.units, {row["method"]: False for row in systems})
     extra = [path for name in methods for path in _extras(plan.folder / name, list(found.values()))]
     about = {
         "base": {"name": card.name, "fingerprint": weights.fingerprint(place)},
@@ -230,14 +232,15 @@ def _judge(plan: Plan, judges: Judges, kinds: Sequence[str], frames: int, allow_
         "train": {name: value for name, value in plan.train.items() if value is not None},
         "gen": {name: value for name, value in plan.gen.items() if value is not None},
         "template": plan.template,
+        "methods": list(plan.methods),
         "train_seeds": plan.train_seeds,
+        "seeds": plan.seeds,
         "judged": {"version": score.VERSION, "frames": frames, **judges.ids},
     }
     missing = {item: table.ABSENT for item in expected if item not in found} | court.unread
     if pairs:
-        page.write(plan.folder, found)
-    blanks = table.absent(systems, plan.units)
-    table.conclude(plan.folder, [*rows, *systems], missing, extra, kinds, about, allow_missing, blanks)
+        page.write(plan.folder, {item: path for item, path in found.items() if item not in court.unread})
+    table.conclude(plan.folder, [*rows, *systems], missing, extra, kinds, about, allow_missing, absent)
 
 
 def _references(plan: Plan) -> "list[tuple[Item, Path]]":

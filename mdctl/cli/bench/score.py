@@ -73,6 +73,10 @@ def bench_score(
     from mdctl.media import clips as media
 
     kinds = known_kinds(compat)
+    base = base and base.expanduser()
+    if base and not base.is_dir():
+        raise NotFound(f"there is no folder {base}.", fix="give the folder of the base model's videos")
+    _check_together(bool(manifest or system), reference, prompts, output, allow_missing)
     if manifest or system:
         if not (manifest and system and len(videos) == 1):
             fix = "mdctl bench score FOLDER --system NAME --manifest FILE"
@@ -105,6 +109,18 @@ def bench_score(
             show(number, path.name)
     _tell_scores(records, faults)
     return 0
+
+
+def _check_together(
+    campaign: bool, reference: list[str] | None, prompts: Path | None, output: Path | None, allow_missing: bool
+) -> None:
+    """`UsageFault` for what would say nothing: clips and prompts are the manifest's where there is one."""
+    given = {"--reference": reference, "--prompts": prompts} if campaign else {
+        "--output": output, "--allow-missing": allow_missing}  # fmt: skip
+    for name, what in given.items():
+        if what:
+            fix = "leave it out: the manifest says it" if campaign else "--system NAME and --manifest FILE go with it"
+            raise UsageFault(f"{name} says nothing {'beside' if campaign else 'without'} a manifest.", fix=fix)
 
 
 def _videos_in(words: Sequence[str]) -> list[Path]:

@@ -26,9 +26,15 @@ MOST_LISTED = 20
 TWO_DECIMALS = ("text", "appearance", "consistency", "pick")
 """Columns on the scale of the paper's tables."""
 
+CLEAR = 0.05
+"""Below this a difference is no chance, corrected for the number of differences."""
+
 TOLD = ("text", "appearance", "motion_fidelity_dis", "leak_colour")
 """Differences that are said in words; all of them are in the JSON."""
 
+JUDGED_BY = {"version": "versions of the figures", "flow": "optical flow", "shape": "parts of the clips",
+             "clip": "CLIP", "pick": "PickScore", "dino": "DINO", "clip_b32": "CLIP ViT-B/32"}  # fmt: skip
+"""What figures of one column have to have in common."""
 
 ONE_TRAINING = "1 training seed: the intervals do not cover training, so no method is shown to be better by them."
 
@@ -42,7 +48,7 @@ def earlier(folder: Path, units: "Sequence[Unit]", others_than: Sequence[str]) -
     """Rows of other methods and systems that an earlier command found, as far as the manifest still asks for them."""
     from mdctl.measure.campaign import REFERENCE
 
-    asked = {(unit.unit, wish.id, seed) for unit in units for wish in unit.eval for seed in unit.seeds}
+    asked = {(unit.unit, wish.id, seed): wish.prompt for unit in units for wish in unit.eval for seed in unit.seeds}
     names = {unit.unit for unit in units}
     found = []
     with suppress(OSError):
@@ -50,18 +56,20 @@ def earlier(folder: Path, units: "Sequence[Unit]", others_than: Sequence[str]) -
             with suppress(ValueError, KeyError, TypeError):
                 row = json.loads(line)
                 clip = row["method"] == REFERENCE and row["unit"] in names
-                if row["method"] not in others_than and (clip or (row["unit"], row["id"], row["seed"]) in asked):
+                wish = asked.get((row["unit"], row["id"], row["seed"]))
+                if row["method"] not in others_than and (clip or (wish and wish == row["meta"]["prompt"])):
                     found.append(row)
     return found
 
 
-def absent(rows: Sequence[Row], units: "Sequence[Unit]") -> list[Row]:
-    """What the systems of these rows have no video of."""
+def absent(
+    rows: Sequence[Row], units: "Sequence[Unit]", methods: Mapping[str, bool], train_seeds: int = 1
+) -> "list[Item]":
+    """The videos of these methods that have no row; `methods` says of each whether it is trained."""
     from mdctl.measure import campaign
 
-    there = {(row["method"], row["unit"], row["id"], row["seed"]) for row in rows}
-    every = campaign.items(units, dict.fromkeys((row["method"] for row in rows), False), 1)
-    return [blank(one) for one in every if (one.method, one.unit.unit, one.wish.id, one.seed) not in there]
+    there = {campaign.place(row["method"], row["unit"], row["id"], row["train_seed"], row["seed"]) for row in rows}
+    return [item for item in campaign.items(units, methods, train_seeds) if item.place not in there]
 
 
 def known_settings(folder: Path) -> dict[str, Any]:
@@ -91,19 +99,19 @@ def conclude(
     kinds: Sequence[str],
     about: Mapping[str, Any],
     allow_missing: bool,
-    blanks: Sequence[Row] = (),
+    absent: "Sequence[Item]" = (),
 ) -> None:
     """Write rows and table, show them, and raise `Partly` where videos are missing that should not be.
 
-    `missing` says of each what is wrong with it. `blanks` are missing too, of rows that were judged another time.
+    `missing` says of each what is wrong with it. `absent` are too, beside the rows that were judged another time.
     """
     from mdctl.measure import tally
 
-    blanks = [*blanks, *(blank(item) for item in missing)]
+    blanks = [blank(item) for item in (*absent, *missing)]
     found = tally.document(rows, blanks, kinds)
     provenance = made_with()
     unread = {item.place: why for item, why in missing.items() if why != ABSENT}
-    result = {**found, "missing": [item.place for item in missing], "unread": unread}
+    result = {**found, "missing": [item.place for item in (*absent, *missing)], "unread": unread}
     result |= {"extra": [str(path) for path in extra], "settings": dict(about), "made_with": provenance}
     atomic.write(folder / ROWS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     atomic.write(folder / TABLE, json.dumps(result, indent=1))
@@ -180,15 +188,34 @@ def _remarks(result: Row, rows: Sequence[Row], columns: Mapping[str, str]) -> li
         numbers = ", ".join(map(str, looked_at))
         said.append(f"Videos were judged by {numbers} frames: consistency falls with their number, so compare like with"
                     f" like (--judged-frames {looked_at[0]}, in bench score --frames).")  # fmt: skip
+    said += _unlike(rows)
+    several = len({row["train_seed"] for row in rows}) > 1
     for one in result["differences"]:
         if one["in"] in TOLD:
+            clear = ", clear among all of these" * (several and one["p_holm"] < CLEAR)
             ends = f" [{one['ci'][0]:+.3f}, {one['ci'][1]:+.3f}]" if one["ci"] else ""
-            said.append(f"{one['of']} - {one['to']} in {columns.get(one['in'], one['in'])}: {one['mean']:+.3f}{ends}")
+            said.append(
+                f"{one['of']} - {one['to']} in {columns.get(one['in'], one['in'])}: {one['mean']:+.3f}{ends}{clear}"
+            )
     drawn = sorted({level for one in result["differences"] for level in one["resampled"]})
     if result["differences"]:
         told = f"Brackets are 95 % intervals over {', '.join(drawn)}; what is fewer than five is taken as it is."
         said.append(told if drawn else "No intervals: there are fewer than five units, prompts and seeds.")
-    trained = {row["train_seed"] for row in rows}
-    if len(trained) == 1 and result["differences"]:
+    if not several and result["differences"]:
         said.append(ONE_TRAINING)
+    return said
+
+
+def _unlike(rows: Sequence[Row]) -> list[str]:
+    """A line for all that some rows were judged by and others not: they were not judged by the same command."""
+    said = []
+    for name, called in JUDGED_BY.items():
+        methods: dict[str, list[str]] = {}
+        for row in rows:
+            told = row["meta"].get(name)
+            if told is not None or name == "shape":  # without a shape clips count as a whole; without weights nothing
+                methods.setdefault(json.dumps(told, sort_keys=True), []).append(row["method"])
+        if len(methods) > 1:
+            sides = " / ".join(", ".join(dict.fromkeys(side)) for side in methods.values())
+            said.append(f"Judged by different {called}, so not to be compared until scored again: {sides}")
     return said
