@@ -28,9 +28,10 @@ FORMER = ("--set", "learning_rate=1e-3", "--set", "timestep_shift=25", "--set", 
 SHORT = ("--set", "steps=180", "--set", "batch=4", *FORMER)
 TABLES = {
     "now": (RIVALS, SUBJECTS, ()),
+    "now, all the way": (RIVALS, SUBJECTS, ("--strength-until", "1")),
     "looks first": (RIVALS, SUBJECTS, ("--strength-until", "0.5", "--set", "steps=400", "--set", "batch=2", *FORMER)),
     "looks first, shorter": (METHODS, (), ("--strength-until", "0.5", *SHORT)),
-    "all the way": (METHODS, SUBJECTS[:5], ("--strength-until", "1", *SHORT)),
+    "looks first, all the way": (METHODS, SUBJECTS[:5], ("--strength-until", "1", *SHORT)),
 }
 """Of README and model card: methods, motions, all where none is named, and the rest of the line."""
 LINE = ("bench", "fidelity", "--motions", "orbiting", "--only", "base", "--prompts", "2")

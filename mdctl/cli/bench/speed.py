@@ -34,7 +34,10 @@ def bench_speed(
         typer.Option("--official", metavar="DIR", help="A checkout of the official code, instead of its twin."),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=2, max=1000, help="How often everybody takes a turn.", show_default="20")
+        int | None,
+        typer.Option(
+            min=2, max=1000, help="How often everybody takes a turn.", show_default="20, with --quick 8, with --tiny 5"
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the results.")] = None,
     device: options.Device = "auto",
