@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mdctl.motion.speed.measure import Arena, Timing
 
 ROUNDS = {"tiny": 5, "quick": 8, "full": 20}
+USUAL_ROUNDS = f"{ROUNDS['full']}, with --quick {ROUNDS['quick']}, with --tiny {ROUNDS['tiny']}"
 CLIPS = {"tiny": (1, 4), "quick": (1,), "full": (1, 4, 8)}
 CAPS = {"8 GB card": 7.0, "12 GB card": 11.0}
 """GiB that a training may take on such a card, of which the system has the rest."""
@@ -35,9 +36,7 @@ def bench_speed(
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option(
-            min=2, max=1000, help="How often everybody takes a turn.", show_default="20, with --quick 8, with --tiny 5"
-        ),
+        typer.Option(min=2, max=1000, help="How often everybody takes a turn.", show_default=USUAL_ROUNDS),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the results.")] = None,
     device: options.Device = "auto",
