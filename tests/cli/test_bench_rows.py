@@ -184,8 +184,10 @@ def test_the_printed_tables_are_those_of_the_rows_beside_the_model(
     line = ["bench", "fidelity", *rest, *methods, *motions, "--rows", str(rows), "--score-only"]
     said = mdctl(*line, "-o", str(tmp_path), "--json")
     assert said.code == 0, said.err
-    printed = "".join(
-        path.read_text("utf-8") for path in (Path(__file__).parents[2] / "README.md", rows.with_name("README.md"))
+    printed = " ".join(
+        word
+        for path in (Path(__file__).parents[2] / "README.md", rows.with_name("README.md"))
+        for word in path.read_text("utf-8").replace("\N{MINUS SIGN}", "-").split()
     )
     cases = json.loads(said.out)["cases"]
     for name, found in (pair for case in cases.values() for pair in case["methods"].items()):
@@ -193,7 +195,12 @@ def test_the_printed_tables_are_those_of_the_rows_beside_the_model(
         kinds = ("appearance", "motion", "joint", "leakage")
         cells = (f"{found[key]:.2f} [{', '.join(f'{end:.2f}' for end in found['ci'][key])}]" for key in kinds)
         assert f"| {shown} | {' | '.join(cells)} |" in printed
-    if table == "whole":
+    if not table.startswith(("whole", "subjects")):
+        return
+    sign = "+" if table.startswith("whole") else ""
+    for one in (one for case in cases.values() for one in case["differences"] if one["of"] == "full"):
+        assert f"{one['mean']:+.2f} [{', '.join(f'{end:{sign}.2f}' for end in one['ci'])}]" in printed, one
+    if table.startswith("whole"):
         for name, multi in cases["multi"]["motions"].items():
             four = [multi[method] for method in ("coupled", "temporal-only", "no-ad", "full")]
             shares = [f"{one['motion']:.2f}" for one in (*four, cases["single"]["motions"][name]["full"])]

@@ -15,8 +15,8 @@ def test_independent_samples_give_the_analytic_interval() -> None:
     found = interval(values)
     error = 1.96 * values.std() / 20
     assert found.mean == pytest.approx(values.mean())
-    assert found.low == pytest.approx(values.mean() - error, abs=0.03 * error)
-    assert found.high == pytest.approx(values.mean() + error, abs=0.03 * error)
+    assert found.low == pytest.approx(values.mean() - error, abs=0.02 * error)
+    assert found.high == pytest.approx(values.mean() + error, abs=0.02 * error)
 
 
 def test_groups_count_as_groups() -> None:

@@ -8,6 +8,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 from mdctl.media import motions, world
 
 MAX_TOKENS = 16
+LATENT = (16, 8, 8)
+"""Channels, height and width of one frame's latents."""
 WIDTH = 128
 """Width of the text encoder, and so of the cross-attention."""
 
@@ -95,7 +97,7 @@ def new_vae() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(24, 48, 96, 128),
         layers_per_block=1,
-        latent_channels=16,
+        latent_channels=LATENT[0],
         norm_num_groups=8,
         sample_size=64,
         mid_block_add_attention=False,
@@ -107,8 +109,8 @@ def new_unet() -> UNet3DConditionModel:
     """The denoiser: two resolutions, every block with spatial and temporal layers."""
     return UNet3DConditionModel(
         sample_size=8,
-        in_channels=16,
-        out_channels=16,
+        in_channels=LATENT[0],
+        out_channels=LATENT[0],
         down_block_types=("CrossAttnDownBlock3D",) * 2,
         up_block_types=("CrossAttnUpBlock3D",) * 2,
         block_out_channels=(64, 128),

@@ -52,15 +52,18 @@ def short(device: str) -> torch.autocast:
 # --- Stage 1: the VAE.
 
 
-def _frames(stage: str, step: int, places: range) -> tuple[Tensor, Tensor]:
-    images, masks = [], []
+def _frames(stage: str, step: int, places: range) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, where their subjects are, and noise for their latents, drawn here so that a GPU is given the same."""
+    images, masks, noise = [], [], []
     for place in places:
         chance = lessons.rng(stage, step, place)
         clip = lessons.clip(chance)
         image, mask = world.render(clip.scene, clip.track.at(int(chance.integers(motions.NUM_FRAMES))))
         images.append(image[0])
         masks.append(mask[0])
-    return pixels(np.stack(images)), torch.from_numpy(np.stack(masks))[:, None].float()
+        noise.append(chance.standard_normal(parts.LATENT, np.float32))
+    masked = torch.from_numpy(np.stack(masks))[:, None].float()
+    return pixels(np.stack(images)), masked, torch.from_numpy(np.stack(noise))
 
 
 def pixels(frames: Frames) -> Tensor:
@@ -72,11 +75,11 @@ def train_vae(work: Path, steps: int, device: str) -> None:
     """Teach the VAE to draw the world; what moves weighs more, and noise on the latents makes it forgiving."""
     vae = parts.new_vae().to(device)
 
-    def loss(images: Tensor, masks: Tensor) -> Tensor:
+    def loss(images: Tensor, masks: Tensor, noise: Tensor) -> Tensor:
         weight = 1 + 4 * F.max_pool2d(masks, 5, 1, 2)
         with short(device):
             posterior = vae.encode(images).latent_dist
-            latents = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
+            latents = posterior.mean + posterior.std * noise
             drawn = vae.decode(latents).sample
         error: Tensor = drawn.float() - images
         mean, logvar = posterior.mean.float(), posterior.logvar.float()

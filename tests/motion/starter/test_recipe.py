@@ -17,6 +17,7 @@ from mdctl.motion.starter import lessons, parts, recipe
 from mdctl.motion.starter.loop import fit
 from mdctl.motion.starter.muon import Muon, orthogonal
 from mdctl.motion.starter.store import Store
+from mdctl.workspace import weights
 
 
 def test_every_word_of_the_world_is_one_token():
@@ -231,3 +232,18 @@ def test_the_samples_are_what_the_recipe_draws(tmp_path: Path) -> None:
     for drawn in tmp_path.glob("*.png"):
         with Image.open(drawn) as new, Image.open(shipped / drawn.name) as old:
             assert new.tobytes() == old.tobytes()
+
+
+def test_what_is_shipped_is_small():
+    """Everything that lies beside the weights, rows and pictures included, stays within 32 MB."""
+    folder = weights.find("starter")[1]
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 32_000_000
+
+
+def test_noise_for_the_vae_is_the_same_on_every_device():
+    """It is drawn with the images, clip by clip, and not by the device; a process draws its own share of it."""
+    whole = recipe._frames("vae", 3, range(4))
+    part = recipe._frames("vae", 3, range(2, 4))
+    assert whole[2].shape == (4, *parts.LATENT)
+    for one, other in zip(whole, part, strict=True):
+        assert torch.equal(one[2:], other)
