@@ -1,5 +1,6 @@
 """CLIP and PickScore are loaded from whole folders of the real classes, and never fetched."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,19 @@ def test_pictures_and_words_meet_in_one_space(folder: Path, load: object) -> Non
     assert np.abs(texts[0] - texts[1]).max() > 1e-3
     assert np.abs(images - model.images(frames[::-1])[::-1]).max() < 1e-5
     assert model.logit_scale == pytest.approx(np.exp(2.6592), rel=1e-3)
+
+
+def test_frames_are_first_brought_to_the_size_of_the_definition(folder: Path) -> None:
+    """LOVEU-TGVE squeezes them to 480x480, without a crop, before the processor has them."""
+    model = embedders.load(str(folder))
+    given = list[tuple[int, ...]]()
+
+    def noting(images: list[np.ndarray], **about: object) -> object:
+        given.extend(image.shape for image in images)
+        return model.processor(images=images, **about)
+
+    replace(model, processor=noting).images(np.zeros((9, 36, 64, 3), np.uint8))
+    assert given == [(480, 480, 3)] * 9
 
 
 def test_pictures_alone_have_a_space_of_their_own(tmp_path: Path) -> None:

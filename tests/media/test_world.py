@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdctl.media import motions, world
-from mdctl.media.paths import agreement
+from mdctl.media.paths import agreement, motion_scores
 
 
 def test_everything_has_a_sprite_and_every_scene_can_be_drawn():
@@ -40,6 +40,17 @@ def test_novel_motions_are_unlike_all_others(novel):
         if other != novel:
             likeness = [agreement(motions.track(novel, rng), motions.track(other, rng)) for _ in range(20)]
             assert max(likeness) <= 0.7, other
+
+
+@pytest.mark.parametrize("camera", motions.CAMERA_MOTIONS)
+def test_cameras_to_be_learned_are_unlike_all_others(camera):
+    """Neither is one of them read as something else, nor anything else as one of them."""
+    rng = np.random.default_rng(1)
+    for other in motions.MOTIONS:
+        if other != camera:
+            for _ in range(20):
+                assert motion_scores(motions.track(other, rng))[camera] <= 0.7, other
+                assert motion_scores(motions.track(camera, rng))[other] <= 0.7, other
 
 
 def test_some_pairs_are_held_out_whole():
