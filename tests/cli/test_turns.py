@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from threading import Event, Thread, Timer
+from typing import Any
 
 import pytest
 from stage import Mdctl, Play, tree
 
 from mdctl.cli.create import demo
 from mdctl.cli.turns import patience
+from mdctl.errors import Busy
+from mdctl.workspace import locks
 from mdctl.workspace.project import Project
 from mdctl.workspace.runs import Run
 
@@ -21,9 +24,11 @@ Hold = Callable[[Path], None]
 
 
 @contextmanager
-def held(project: Project, for_s: float, at_last: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Somebody else trains a project for a while, or until the end, and does something at last."""
-    began, done = Event(), Event()
+def held(
+    project: Project, for_s: float, at_last: Callable[[], object] = lambda: None, until: Event | None = None
+) -> Iterator[None]:
+    """Somebody else trains a project for a while or until something happens, and does something at last."""
+    began, done = Event(), until or Event()
 
     def hold() -> None:
         with project.locked("train"):
@@ -56,9 +61,19 @@ def held(project: Project, for_s: float, at_last: Callable[[], object] = lambda:
         ("verify golf", 0),
     ],
 )
-def test_it_waits_for_its_turn(mdctl: Mdctl, golf: Project, line: str, code: int) -> None:
+def test_it_waits_for_its_turn(
+    mdctl: Mdctl, golf: Project, line: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whom it waits for is told once, and then it is done."""
-    with held(golf, 0.3):
+    asked, who = Event(), locks._busy
+
+    def asking(*about: Any) -> Busy:
+        found = who(*about)
+        asked.set()
+        return found
+
+    monkeypatch.setattr(locks, "_busy", asking)
+    with held(golf, 60, until=asked):
         said = mdctl(*line.split(), "--wait", "1h")
     assert said.code == code, said.err
     assert said.err.count("golf is being trained by pid") == 1

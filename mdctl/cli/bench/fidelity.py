@@ -36,7 +36,7 @@ JOB_BYTES = 1_600_000_000
 
 QUICK = {"motions": ("orbiting", "looping in a figure eight"), "cases": ("multi",), "prompts": 8, "train_seeds": 1,
          "methods": ("base", "coupled", "temporal-only", "no-ad", "full")}  # fmt: skip
-QUICK_STEPS = 90
+QUICK_STEPS = 75
 IDLE = (*HOW_NOT_WHAT, "seed", "precision")
 """Settings of a training that the bench has its own way with."""
 
@@ -110,8 +110,7 @@ def bench_fidelity(
         for number, (cell, key) in enumerate(keys.items(), 1):
             read[key] = taken.get(key) or fidelity.read(cell, design, fidelity.unpack(paths[cell].read_bytes()))
             show(number, cell.method)
-    rows = [row for found in read.values() for row in found]
-    result = table.document(rows) | {
+    result = table.document([row for found in read.values() for row in found]) | {
         "design": dataclasses.asdict(design),
         "experiment": fidelity.VERSION,
         "base": {"name": "starter", "fingerprint": base},
