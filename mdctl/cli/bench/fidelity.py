@@ -36,7 +36,7 @@ JOB_BYTES = 1_600_000_000
 
 QUICK = {"motions": ("orbiting", "looping in a figure eight"), "cases": ("multi",), "prompts": 8, "train_seeds": 1,
          "methods": ("base", "coupled", "temporal-only", "no-ad", "full")}  # fmt: skip
-QUICK_STEPS = 75
+QUICK_STEPS = 90
 IDLE = (*HOW_NOT_WHAT, "seed", "precision")
 """Settings of a training that the bench has its own way with."""
 
